@@ -1,0 +1,80 @@
+"""The configuration file, config.toml in the state root: few settings, each with a default that serves.
+
+    mirror = "https://…/debian"     where Debian's packages come from, on a host that is not Debian
+
+    [pool]
+    machines = 4                    idle machines kept ready, in all
+    memory = "512M"                 what they may take together (counted as measured, not as allotted)
+
+    [templates]
+    size = "4G"                     disk space of templates; the least recently used go first
+
+Refused, by name: a file that is not TOML, a setting that is not known, a value of the wrong kind.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from insula.errors import InvalidArgument
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings. Sizes in bytes."""
+
+    mirror: str = ""
+    pool_machines: int = 4
+    pool_memory: int = 512 << 20
+    templates_size: int = 4 << 30
+
+
+NAMES = {
+    ("", "mirror"): "mirror",
+    ("pool", "machines"): "pool_machines",
+    ("pool", "memory"): "pool_memory",
+    ("templates", "size"): "templates_size",
+}
+
+
+def read_config(path: Path) -> Config:
+    """The settings of a file; the defaults if there is none. Raises InvalidArgument."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return Config()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{path} is not TOML: {error}") from error
+    values: dict[str, Any] = {}
+    for section, name, value in _flat(table):
+        field = NAMES.get((section, name))
+        if field is None:
+            raise InvalidArgument(f"{path}: there is no setting {section + '.' if section else ''}{name}")
+        values[field] = _checked(path, name, value, field)
+    return Config(**values)
+
+
+def _flat(table: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    flat = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat += [(key, name, inner) for name, inner in value.items()]
+        else:
+            flat.append(("", key, value))
+    return flat
+
+
+def _checked(path: Path, name: str, value: Any, field: str) -> Any:
+    if field == "mirror" and isinstance(value, str):
+        return value
+    if field != "mirror" and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if field in ("pool_memory", "templates_size") and isinstance(value, str):
+        matched = re.fullmatch(r"(\d{1,12})([KMGT]?)", value)
+        if matched:
+            return int(matched[1]) * UNITS[matched[2]]
+    raise InvalidArgument(f"{path}: {name} = {value!r} is not understood")
