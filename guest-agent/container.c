@@ -1,0 +1,166 @@
+/* The one container: made in the order cgroup, root, name spaces, world, program; taken apart in the reverse.
+ *
+ * Further processes enter the name spaces of the main one, which the agent holds by pidfd. File trees are read and
+ * written by children of a cgroup beside the container's, in its mount name space alone: they go on while the
+ * container is frozen, and what runs in it never sees them. */
+#define _GNU_SOURCE
+#include "container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "birth.h"
+#include "guest.h"
+#include "report.h"
+#include "scope.h"
+
+#define SPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+
+static bool up, on_disks, frozen, has_stopped;
+static int main_pidfd = -1;
+
+bool container_is_up(void)
+{
+	return up;
+}
+
+static int start_main(const struct boot_document *boot, struct stdio stdio, pid_t *pid, struct failure *failure)
+{
+	struct birth birth = {
+		.spaces = (SPACES & ~CLONE_NEWNET) | CLONE_NEWPID, .enter = CLONE_NEWNET, .boot = boot, .spec = &boot->main,
+		.stdio = stdio,
+	};
+
+	if (cgroup_make(boot, failure) < 0)
+		return -1;
+	cleanup_close int cgroup = birth.cgroup = cgroup_open(CGROUP_FOLDER, failure);
+	if (cgroup < 0 || (!(boot->flags & BOOT_PRIVILEGED) && devices_filter(cgroup, failure) < 0))
+		return -1;
+	birth.home = network_space(failure);
+	if (birth.home < 0 || network_give(boot, failure) < 0)
+		return -1;
+	if (root_mount(boot, failure) < 0 || give_birth(&birth, pid, failure) < 0)
+		return -1;
+	main_pidfd = (int)syscall(SYS_pidfd_open, *pid, 0);
+	return main_pidfd < 0 ? fail(failure, STEP_NAMESPACES, "pidfd") : 0;
+}
+
+int container_boot(const struct boot_document *boot, struct stdio stdio, bool plain, pid_t *pid,
+                   struct failure *failure)
+{
+	struct birth birth = {.cgroup = -1, .spec = &boot->main, .stdio = stdio};
+	struct failure ignored;
+
+	if (plain != (boot->root == ROOT_AGENT))
+		return fail_with(failure, STEP_REQUEST, EINVAL, "root");
+	if (set_identity(boot->clock, boot->entropy, plain, failure) < 0)
+		return -1;
+	on_disks = !plain;
+	/* an earlier stop may have failed half way */
+	if (on_disks && root_is_mounted() && container_stop(failure) < 0)
+		return -1;
+	if (plain ? give_birth(&birth, pid, failure) < 0 : start_main(boot, stdio, pid, failure) < 0) {
+		if (on_disks && container_stop(&ignored) < 0)
+			warn("a failed boot is not undone: %s", ignored.detail);
+		return -1;
+	}
+	up = true;
+	return 0;
+}
+
+/* It is the agent's children that are born into the PID name space, while the agent itself stays; after the clone its
+ * children are its own again. */
+static int spawn_inside(const struct process_spec *spec, struct stdio stdio, pid_t *pid, struct failure *failure)
+{
+	struct birth birth = {.home = main_pidfd, .enter = SPACES | CLONE_NEWCGROUP, .spec = spec, .stdio = stdio};
+	cleanup_close int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	int done;
+
+	if (frozen)
+		return fail_with(failure, STEP_CGROUP, EBUSY, "frozen");
+	cleanup_close int cgroup = birth.cgroup = cgroup_open(CGROUP_FOLDER, failure);
+	if (cgroup < 0)
+		return -1;
+	if (own < 0 || syscall(SYS_setns, main_pidfd, CLONE_NEWPID) < 0)
+		return fail(failure, STEP_NAMESPACES, "setns");
+	done = give_birth(&birth, pid, failure);
+	if (syscall(SYS_setns, own, CLONE_NEWPID) < 0)
+		warn("cannot leave the container's PID name space: %m");
+	return done;
+}
+
+int container_spawn(const struct process_spec *spec, struct stdio stdio, bool plain, pid_t *pid,
+                    struct failure *failure)
+{
+	struct birth birth = {.cgroup = -1, .spec = spec, .stdio = stdio};
+
+	if (plain || spec->flags & PROCESS_OUTSIDE || !on_disks)
+		return give_birth(&birth, pid, failure);
+	return spawn_inside(spec, stdio, pid, failure);
+}
+
+int container_fork(int (*body)(void *), void *argument, bool outside, bool upper, struct stdio stdio, pid_t *pid,
+                   struct failure *failure)
+{
+	struct birth birth = {.cgroup = -1, .body = body, .argument = argument, .stdio = stdio};
+
+	if (outside || !on_disks)
+		return give_birth(&birth, pid, failure);
+	cleanup_close int cgroup = birth.cgroup = cgroup_open_trees(failure);
+	if (cgroup < 0)
+		return -1;
+	birth.upper = upper; /* it lies in the agent's tree, not the container's */
+	birth.home = main_pidfd;
+	birth.enter = upper ? 0 : CLONE_NEWNS;
+	return give_birth(&birth, pid, failure);
+}
+
+int container_signal_all(int number, struct failure *failure)
+{
+	if (on_disks)
+		return cgroup_signal(number, failure);
+	return fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");
+}
+
+int container_freeze(struct failure *failure)
+{
+	if (!on_disks)
+		return fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");
+	if (cgroup_freeze(true, failure) < 0)
+		return -1;
+	frozen = true;
+	return root_sync(failure);
+}
+
+int container_thaw(struct failure *failure)
+{
+	frozen = false;
+	return on_disks ? cgroup_freeze(false, failure) : 0;
+}
+
+int container_sync(struct failure *failure)
+{
+	return on_disks ? root_sync(failure) : 0;
+}
+
+int container_stop(struct failure *failure)
+{
+	up = frozen = false;
+	if (!on_disks)
+		return 0;
+	network_take_back(); /* before the name space goes with its last process, at a time of the kernel's own choosing */
+	if (cgroup_kill(CGROUP_FOLDER, failure) < 0 || cgroup_kill(TREES_FOLDER, failure) < 0)
+		return -1;
+	if (main_pidfd >= 0)
+		close(take_fd(&main_pidfd));
+	if (root_unmount(failure) < 0)
+		return -1;
+	cgroup_remove();
+	if (!has_stopped)
+		network_make_spare(); /* for the container that follows a rehearsal; there is hardly ever a third */
+	has_stopped = true;
+	return 0;
+}

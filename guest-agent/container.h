@@ -1,0 +1,53 @@
+/* The one container of this guest: made by a boot document, entered by every further process, taken apart by stop.
+ *
+ * The event loop (loop.c, process.c) owns numbers, streams and exits; this side owns disks, mounts, name spaces,
+ * cgroup, devices, users and limits. Nothing here blocks on the container but the wait for a child's own report
+ * (bounded), and nothing here talks to the host. */
+#ifndef INSULA_CONTAINER_H
+#define INSULA_CONTAINER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "document.h"
+
+/* The child's ends of its streams; with a tty all three are the terminal's slave (which becomes its controlling
+ * terminal, and /dev/console in the main process's container). The caller keeps the other ends and closes these
+ * after the call. A process without PROCESS_STDIN gets /dev/null from the caller as input. */
+struct stdio { int input, output, error; bool tty; };
+
+/* Brings up the whole container and starts its main process in it; *pid is its process as the agent sees it
+ * (to be reaped; in the container it is PID 1, or with BOOT_INIT the small init is, which passes signals on and ends
+ * with the main process's status). On failure everything is undone. `plain`: the agent runs as an ordinary process:
+ * only ROOT_AGENT is accepted, nothing is mounted or named outside name spaces of its own. */
+int container_boot(const struct boot_document *, struct stdio, bool plain, pid_t *pid, struct failure *);
+
+/* Starts a further process in the container (or, with PROCESS_OUTSIDE, beside it). */
+int container_spawn(const struct process_spec *, struct stdio, bool plain, pid_t *pid, struct failure *);
+
+/* Forks a child whose root is the container's root (or the agent's with `outside`; or with `upper` the overlay's
+ * upper directory), for file trees; it runs body(argument) and exits with its result. */
+int container_fork(int (*body)(void *), void *argument, bool outside, bool upper, struct stdio, pid_t *pid,
+                   struct failure *);
+
+bool container_is_up(void);
+int container_signal_all(int number, struct failure *);
+int container_freeze(struct failure *);   /* freezes the cgroup and syncs the file systems */
+int container_thaw(struct failure *);
+int container_sync(struct failure *);
+/* Kills every process (cgroup.kill), waits for the cgroup to be empty, unmounts all, removes the cgroup: idle again. The
+ * main process's zombie is left for the loop to reap. */
+int container_stop(struct failure *);
+/* A descriptor to poll for POLLPRI when the out-of-memory killer may have struck, or -1; and its count so far. */
+int container_oom_descriptor(void);
+uint64_t container_oom_count(void);
+
+/* Clock (ns since 1970, 0: leave) and entropy (credited by RNDADDENTROPY, then RNDRESEEDCRNG). A no-op if plain. */
+int set_identity(uint64_t clock, struct blob entropy, bool plain, struct failure *);
+
+/* As PID 1 of a machine, before anything else: mounts /proc, /sys, /dev, cgroup2; loads what is in /modules of the initramfs in
+ * name order; returns a descriptor of the port `insula.agent`. Dies (reports on the console, powers off) on failure. */
+int machine_init(void);
+void machine_power_off(void);
+
+#endif

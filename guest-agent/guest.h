@@ -1,0 +1,89 @@
+/* What the container side shares among its files: names in the agent's own tree, the machine's disks, the steps of a
+ * container's making. Everything here runs either in the agent (before the clone, with the agent's name spaces) or in
+ * the child that becomes the program; the comment at each declaration says which. */
+#ifndef INSULA_GUEST_H
+#define INSULA_GUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "container.h"
+#include "document.h"
+
+#define AGENT_FOLDER "/run/insula"
+#define ROOT_FOLDER AGENT_FOLDER "/root"
+#define UPPER_FOLDER AGENT_FOLDER "/writable/upper"
+#define CGROUP_FOLDER "/sys/fs/cgroup/container"
+#define TREES_FOLDER "/sys/fs/cgroup/trees"
+#define DISKS 16
+
+/* machine.c: the block device of a disk, by the serial number the host gave it ("layer3", "writable"), or NULL. */
+const char *disk_device(const char *serial);
+
+/* root.c, in the agent. The overlay is mounted on ROOT_FOLDER. root_unmount is complete and synchronous: when it
+ * returns 0 the disks are closed and hold everything. */
+int root_mount(const struct boot_document *, struct failure *);
+int root_unmount(struct failure *);
+int root_sync(struct failure *);
+bool root_is_mounted(void);
+
+/* cgroup.c, in the agent. */
+int cgroup_make(const struct boot_document *, struct failure *);
+int cgroup_open(const char *folder, struct failure *); /* a descriptor for CLONE_INTO_CGROUP */
+int cgroup_open_trees(struct failure *); /* the same, of the one beside it for file trees, made if need be */
+int cgroup_kill(const char *folder, struct failure *); /* kills all and waits for the last to go */
+int cgroup_freeze(bool frozen, struct failure *);
+int cgroup_signal(int number, struct failure *);
+void cgroup_remove(void);
+int write_text(const char *path, const char *text);
+
+/* devices.c: the filter, in the agent; the nodes, in the child after pivot_root. */
+int devices_filter(int cgroup, struct failure *);
+int devices_make(bool privileged, struct failure *);
+
+/* inside.c, in the child: name spaces are new; makes the container's world around it and moves into it. */
+struct inside {
+	const struct boot_document *boot;
+	int terminal; /* the slave to show as /dev/console, or -1 */
+};
+int inside_enter(const struct inside *, struct failure *);
+
+/* mounts.c, in the child, after pivot_root: the mounts that the container's options ask for. */
+int mount_extras(const struct boot_document *, struct failure *);
+
+/* place.c, in the child, after pivot_root: files and mount points in a tree of the image's making. */
+int place_folder(const char *path, mode_t mode);
+int place_file(const char *path, mode_t mode);
+
+/* user.c, in the child, in the container's root. */
+struct identity {
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[512];
+	size_t group_count;
+	char home[256];
+};
+int user_find(const struct process_spec *, struct identity *, struct failure *);
+
+/* program.c, in the child: becomes the program, or returns -1. */
+int program_become(const struct process_spec *, struct stdio, struct failure *);
+void reset_signals(void);
+
+/* credentials.c, in the child. */
+int credentials_drop(const struct process_spec *, const struct identity *, struct failure *);
+int seccomp_load(struct blob, struct failure *);
+
+/* network.c, in the agent: the container's name space, a descriptor that stays the network's; the machine's devices
+ * moved into it, and taken back before it ends. To make one takes the kernel milliseconds, so a spare is made when
+ * nobody waits. In the child: the devices named, addressed and raised. */
+int network_space(struct failure *);
+int network_give(const struct boot_document *, struct failure *);
+void network_take_back(void);
+void network_make_spare(void);
+int network_set_up(const struct boot_document *, struct failure *);
+
+/* init.c, in the child: the small init of BOOT_INIT. Returns in the grandchild, which becomes the program. */
+int init_split(void);
+
+#endif

@@ -1,0 +1,144 @@
+/* The container's root, mounted in the agent's own mount name space: read-only layers below, the writable disk (or a
+ * tmpfs) above, overlayfs over both. The child's copy of these mounts dies with its name space; what is unmounted here
+ * afterwards is truly unmounted, so the host may then take the disks away. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "report.h"
+#include "scope.h"
+
+#define LAYERS AGENT_FOLDER "/layers"
+#define WRITABLE AGENT_FOLDER "/writable"
+#define LAYERS_MAX 16
+
+/* What is mounted now, in the order of mounting, and the block device below each (or ""). */
+static struct { char path[48], device[32]; } mounted[LAYERS_MAX + 2];
+static int mounted_count;
+static bool disposable;
+
+static int mount_noted(const char *source, const char *target, const char *type, unsigned long flags, const char *data,
+                       enum step step, struct failure *failure)
+{
+	if (mkdir(target, 0755) < 0 && errno != EEXIST)
+		return fail(failure, step, target);
+	if (mount(source, target, type, flags, data) < 0)
+		return fail(failure, step, source);
+	snprintf(mounted[mounted_count].path, sizeof(mounted[0].path), "%s", target);
+	snprintf(mounted[mounted_count].device, sizeof(mounted[0].device), "%s", *source == '/' ? source : "");
+	mounted_count++;
+	return 0;
+}
+
+static int mount_layers(const struct boot_document *boot, struct failure *failure)
+{
+	if (mkdir(LAYERS, 0755) < 0 && errno != EEXIST)
+		return fail(failure, STEP_DISKS, LAYERS);
+	for (uint32_t i = 0; i < boot->layer_count; i++) {
+		char serial[16], target[48];
+		const char *device;
+
+		snprintf(serial, sizeof(serial), "layer%u", boot->layers[i]);
+		snprintf(target, sizeof(target), LAYERS "/%u", i);
+		device = disk_device(serial);
+		if (!device)
+			return fail_with(failure, STEP_DISKS, ENODEV, serial);
+		if (mount_noted(device, target, "squashfs", MS_RDONLY | MS_NODEV, NULL, STEP_DISKS, failure) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int mount_writable(const struct boot_document *boot, struct failure *failure)
+{
+	const char *device = disk_device("writable");
+
+	if (!boot->writable_kind)
+		return mount_noted("tmpfs", WRITABLE, "tmpfs", 0, "mode=755", STEP_DISKS, failure);
+	if (!device)
+		return fail_with(failure, STEP_DISKS, ENODEV, "writable");
+	/* Discards go through to the host's sparse file, and nothing fills its empty inode tables behind our back; a disk
+	 * that is thrown away needs no order among its writes. */
+	return mount_noted(device, WRITABLE, "ext4", MS_NOATIME,
+	                   disposable ? "discard,noinit_itable,nobarrier,noauto_da_alloc" : "discard,noinit_itable",
+	                   STEP_DISKS, failure);
+}
+
+static int mount_overlay(const struct boot_document *boot, struct failure *failure)
+{
+	char options[LAYERS_MAX * 48 + 256];
+	size_t used = (size_t)snprintf(options, sizeof(options), "lowerdir=");
+
+	for (uint32_t i = boot->layer_count; i-- > 0;)
+		used += (size_t)snprintf(options + used, sizeof(options) - used, LAYERS "/%u%s", i, i ? ":" : "");
+	snprintf(options + used, sizeof(options) - used,
+	         ",upperdir=" UPPER_FOLDER ",workdir=" WRITABLE "/work,index=off,metacopy=off,redirect_dir=off,xino=off");
+	if ((mkdir(UPPER_FOLDER, 0755) < 0 && errno != EEXIST) || (mkdir(WRITABLE "/work", 0755) < 0 && errno != EEXIST))
+		return fail(failure, STEP_MOUNT, "writable");
+	return mount_noted("overlay", ROOT_FOLDER, "overlay", 0, options, STEP_MOUNT, failure);
+}
+
+int root_mount(const struct boot_document *boot, struct failure *failure)
+{
+	disposable = boot->flags & BOOT_DISPOSABLE;
+	if (boot->layer_count == 0 || boot->layer_count > LAYERS_MAX)
+		return fail_with(failure, STEP_DISKS, EINVAL, "layers");
+	if (mount_layers(boot, failure) < 0 || mount_writable(boot, failure) < 0)
+		return -1;
+	return mount_overlay(boot, failure);
+}
+
+/* An unmount ends the file system when nobody else holds it any more, and what a dying process has sent through a socket
+ * may be held a little longer, with nothing to wait for. An exclusive opening proves the end; its close drops every
+ * buffer, for the next container finds another disk behind the same device. */
+static int wait_until_free(const char *device, struct failure *failure)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
+
+	for (int waited = 0; waited < 5000; waited++) {
+		cleanup_close int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+		if (fd >= 0)
+			return 0;
+		if (errno != EBUSY)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return fail(failure, STEP_DISKS, device);
+}
+
+bool root_is_mounted(void)
+{
+	return mounted_count > 0;
+}
+
+int root_unmount(struct failure *failure)
+{
+	while (mounted_count > 0) {
+		const char *device = mounted[mounted_count - 1].device, *path = mounted[mounted_count - 1].path;
+
+		if (*path && umount2(path, 0) < 0)
+			return fail(failure, STEP_MOUNT, path);
+		mounted[mounted_count - 1].path[0] = 0;
+		if (*device && wait_until_free(device, failure) < 0)
+			return -1;
+		mounted_count--;
+	}
+	return 0;
+}
+
+int root_sync(struct failure *failure)
+{
+	cleanup_close int fd = open(WRITABLE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || syncfs(fd) < 0)
+		return fail(failure, STEP_DISKS, "writable");
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* File trees as streams of entries (docs/protocol.md §7), written by a child of the agent's from the container's root
+ * to its stdout, or read by one from its stdin. The child does nothing else and ends with 0 or an errno. */
+#ifndef INSULA_TREE_H
+#define INSULA_TREE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum tree_flags {
+	TREE_ONE_FILE_SYSTEM = 1, TREE_ONLY_ITSELF = 2, TREE_FOLLOW = 4, TREE_OUTSIDE = 8, TREE_UPPER = 16,
+	TREE_MAKE = 1, TREE_KEEP_DIRECTORIES = 2,
+};
+
+struct tree_request {
+	const char *path;
+	uint32_t flags;
+};
+
+/* Bodies for container_fork(); the argument is a tree_request. */
+int tree_read(void *request);
+int tree_write(void *request);
+
+#endif

@@ -1,0 +1,54 @@
+"""The static program with verbs that tests run where they cannot look: in a jail, or as a layer in a guest."""
+
+import functools
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from insula.machine.platform import find_platform
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "tests" / "probe" / "probe.c"
+OUT = ROOT / "build-out" / "probe"
+FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
+
+
+@functools.cache
+def probe(platform: str) -> Path:
+    """The program for a platform, compiled if it is not yet."""
+    zig = find_platform(platform).zig
+    digest = hashlib.sha256(SOURCE.read_bytes() + zig.encode() + " ".join(FLAGS).encode()).hexdigest()[:16]
+    made = OUT / f"probe-{digest}"
+    if not made.exists():
+        OUT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=OUT) as folder:
+            staged = Path(folder) / "probe"
+            compiler = [sys.executable, "-m", "ziglang", "cc", "-target", zig]
+            subprocess.run([*compiler, *FLAGS, str(SOURCE), "-o", str(staged)], check=True)
+            staged.chmod(0o755)
+            staged.rename(made)
+    return made
+
+
+@functools.cache
+def probe_layer(platform: str) -> Path:
+    """A read-only disk with the program at /bin/probe, and little else."""
+    program = probe(platform)
+    made = OUT / f"{program.name}.squashfs"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=OUT) as folder:
+            tree, staged = Path(folder) / "tree", Path(folder) / "layer"
+            for name in ("bin", "etc", "dev", "proc", "sys", "tmp", "root"):
+                (tree / name).mkdir(parents=True)
+            shutil.copy(program, tree / "bin" / "probe")
+            (tree / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+            (tree / "etc" / "group").write_text("root:x:0:\n")
+            subprocess.run(
+                ["mksquashfs", str(tree), str(staged), "-all-root", "-no-progress", "-quiet", "-noD", "-noF"],
+                check=True, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            staged.rename(made)
+    return made
