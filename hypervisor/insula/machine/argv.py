@@ -1,0 +1,100 @@
+"""The command line of QEMU: a machine's shape in, words out. Pure, and golden-tested.
+
+It is one for template, clone and cold boot: only the mapping of the RAM and `-incoming` may differ, for a saved
+state fits no other shape. Each section is one function.
+"""
+
+from insula.machine.spec import LAYER_DISKS, NICS, Descriptors, MachineSpec
+
+PLACEHOLDER_BYTES = 1 << 40
+"""The guest goes on seeing a placeholder's size after its file is there, so it must be above any disk's."""
+
+TRANSLATION_CACHE = 64
+"""MiB of translated code under TCG: smaller is slower to start, larger costs memory in every machine."""
+
+CONSOLE_BYTES = 1 << 16
+
+
+def argv(name: str, spec: MachineSpec, fds: Descriptors) -> list[str]:
+    """The words after the jail's: program first. name: the machine's id, by which it is found again."""
+    return [
+        f"/usr/bin/{spec.platform.qemu}",
+        *_process(name),
+        *_board(spec, fds),
+        *_boot(spec, fds),
+        *_console(),
+        *_control(fds),
+        *_disks(),
+        *_network(),
+        *_incoming(fds),
+    ]
+
+
+def _process(name: str) -> list[str]:
+    """A machine that ends or panics pauses, so that its last words can be read before it is killed."""
+    sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+    return [
+        "-name", f"insula-{name}", "-sandbox", sandbox, "-nodefaults", "-no-user-config", "-display", "none",
+        "-action", "reboot=shutdown,shutdown=pause,panic=pause",
+    ]  # fmt: skip
+
+
+def _board(spec: MachineSpec, fds: Descriptors) -> list[str]:
+    accelerator = "kvm" if spec.accelerator == "kvm" else f"tcg,thread=multi,tb-size={TRANSLATION_CACHE}"
+    share = "off" if fds.ram_private else "on"
+    ram = f"memory-backend-file,id=ram,size={spec.memory}M,mem-path=/proc/self/fd/{fds.ram},share={share}"
+    return [
+        "-M", spec.platform.machine, "-accel", accelerator, "-cpu", spec.platform.tuning(spec.accelerator).cpu,
+        "-smp", str(spec.cpus), "-m", f"{spec.memory}M", "-object", ram,
+        "-global", "virtio-mmio.force-legacy=false",
+    ]  # fmt: skip
+
+
+def _boot(spec: MachineSpec, fds: Descriptors) -> list[str]:
+    command_line = spec.platform.tuning(spec.accelerator).command_line
+    return [
+        "-kernel", f"/proc/self/fd/{fds.kernel}", "-initrd", f"/proc/self/fd/{fds.initramfs}",
+        "-append", command_line,
+    ]  # fmt: skip
+
+
+def _console() -> list[str]:
+    """The guest's console goes round in a ring of QEMU's: bounded, and read by QMP when something failed."""
+    return ["-chardev", f"ringbuf,id=console,size={CONSOLE_BYTES}", "-serial", "chardev:console"]
+
+
+def _control(fds: Descriptors) -> list[str]:
+    return [
+        "-chardev", f"socket,id=qmp,fd={fds.qmp},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
+        "-device", "virtio-serial-device,id=serial,max_ports=2",
+        "-chardev", f"socket,id=agent,fd={fds.agent},server=on,wait=off",
+        "-device", "virtserialport,id=agent-port,chardev=agent,name=insula.agent",
+        "-device", "virtio-rng-device,id=rng",
+    ]  # fmt: skip
+
+
+def _disks() -> list[str]:
+    words = []
+    for disk in (*(f"layer{n}" for n in range(LAYER_DISKS)), "writable"):
+        read_only = "off" if disk == "writable" else "on"
+        words += [
+            "-blockdev",
+            f"driver=null-co,node-name={disk}-empty,size={PLACEHOLDER_BYTES},read-zeroes=on,read-only={read_only}",
+            "-device", f"virtio-blk-device,id={disk},drive={disk}-empty,serial={disk}",
+        ]  # fmt: skip
+    return words
+
+
+def _network() -> list[str]:
+    words = []
+    for n in range(NICS):
+        words += [
+            "-netdev", f"hubport,id=net{n},hubid={n}",
+            "-device", f"virtio-net-device,id=nic{n},netdev=net{n}",
+        ]  # fmt: skip
+    return words
+
+
+def _incoming(fds: Descriptors) -> list[str]:
+    """A clone waits for its state, which the monitor gives it (Monitor.restore)."""
+    return [] if fds.state is None else ["-incoming", "defer"]

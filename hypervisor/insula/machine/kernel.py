@@ -1,0 +1,211 @@
+"""The guest's kernel and initramfs: Debian's own package, prepared once.
+
+The package is fetched for the platform's architecture by a private apt state, its signature checked there. From
+it are kept the kernel image (x86: the ELF inside, which boots by PVH) and the few modules that a guest needs,
+in dependency order. The initramfs is those modules and the agent. Both lie under names made of the digest of
+everything they were made from, so they are rebuilt exactly when an input changes.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from insula import packages, process
+from insula.errors import Internal, Unavailable
+from insula.machine.initramfs import CpioWriter
+from insula.machine.platform import Platform
+from insula.machine.spec import Kernel
+from insula.paths import SOURCE_ROOT, Paths
+
+FORMAT = "1"
+"""Goes into every digest: raise it when this file makes something else from the same inputs."""
+
+ELF = b"\x7fELF"
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """A prepared kernel package: kernel image and modules, in loading order."""
+
+    folder: Path
+    version: str
+    digest: str
+    modules: tuple[Path, ...]
+
+
+def agent_binary(platform: Platform) -> Path:
+    """The guest agent of a platform. Raises Unavailable if it was not built."""
+    path = SOURCE_ROOT / "guest-agent" / "out" / platform.debian / "insula-agent"
+    if not path.exists():
+        raise Unavailable(f"the guest agent for {platform.name} is not built ({path})", "make setup")
+    return path
+
+
+async def open_kernel(paths: Paths, platform: Platform, own_kernel: Path | None = None) -> Kernel:
+    """The kernel and initramfs of a platform, made if they are not there yet.
+
+    own_kernel: another kernel image to boot, with the modules of Debian's. Raises Unavailable if the package
+    cannot be had or the agent is not built."""
+    provision = find_provision(paths, platform) or await _provision(paths, platform)
+    return await asyncio.to_thread(_initramfs, paths, platform, provision, own_kernel)
+
+
+def find_provision(paths: Paths, platform: Platform) -> Provision | None:
+    """The newest prepared kernel of a platform, or None."""
+    pointer = paths.kernels / f"{platform.debian}.json"
+    try:
+        known = json.loads(pointer.read_text())
+    except FileNotFoundError:
+        return None
+    if known["inputs"] != _inputs(platform):
+        return None
+    folder = paths.kernels / known["folder"]
+    modules = tuple(folder / "modules" / name for name in known["modules"])
+    return Provision(folder, known["version"], known["digest"], modules)
+
+
+def _inputs(platform: Platform) -> list[str]:
+    return [FORMAT, platform.suite, platform.kernel, str(platform.decompress_kernel), *platform.modules]
+
+
+async def _provision(paths: Paths, platform: Platform) -> Provision:
+    real = await packages.find_dependency(
+        paths, platform.kernel, "linux-image-", platform.debian, platform.suite
+    )
+    deb = await packages.fetch_package(paths, real, platform.debian, platform.suite)
+    work = paths.staging / f"kernel-{platform.debian}"
+    await asyncio.to_thread(shutil.rmtree, work, True)
+    await process.run([process.tool("dpkg-deb"), "-x", str(deb), str(work)], timeout=120)
+    version = next((work / "lib" / "modules").iterdir()).name
+    await process.run([process.tool("depmod"), "-b", str(work), version], timeout=120)
+    await asyncio.to_thread(_keep, paths, platform, work, deb, version)
+    made = find_provision(paths, platform)
+    assert made is not None
+    return made
+
+
+def _keep(paths: Paths, platform: Platform, work: Path, deb: Path, version: str) -> None:
+    """Keeps kernel and modules of the unpacked package, drops the rest."""
+    digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+    folder = paths.kernels / f"{platform.debian}-{version}-{digest[:12]}"
+    made = paths.staging / folder.name
+    shutil.rmtree(made, ignore_errors=True)
+    (made / "modules").mkdir(parents=True)
+    image = (work / "boot" / f"vmlinuz-{version}").read_bytes()
+    (made / "kernel").write_bytes(decompressed_kernel(image) if platform.decompress_kernel else image)
+    (made / "kernel").chmod(0o644)
+    names = []
+    for number, source in enumerate(_module_order(work / "lib" / "modules" / version, platform.modules)):
+        name = f"{number:02}-{source.name.split('.')[0]}.ko"
+        (made / "modules" / name).write_bytes(decompressed(source.read_bytes()))
+        names.append(name)
+    shutil.rmtree(folder, ignore_errors=True)
+    made.rename(folder)
+    record = {
+        "inputs": _inputs(platform), "folder": folder.name, "version": version, "package": deb.name,
+        "digest": digest, "modules": names,
+    }  # fmt: skip
+    pointer = paths.staging / f"{platform.debian}.json"
+    pointer.write_text(json.dumps(record, indent=1))
+    pointer.rename(paths.kernels / pointer.name)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _module_order(tree: Path, wanted: tuple[str, ...]) -> list[Path]:
+    """The wanted modules and what they depend on, dependencies first; those built in need no loading."""
+    needs: dict[str, list[str]] = {}
+    place: dict[str, str] = {}
+    for line in (tree / "modules.dep").read_text().splitlines():
+        file, _, rest = line.partition(":")
+        needs[file] = rest.split()
+        place[_module_name(file)] = file
+    built_in = {_module_name(line) for line in (tree / "modules.builtin").read_text().splitlines()}
+    order: list[str] = []
+    for name in wanted:
+        if name in built_in:
+            continue
+        if name not in place:
+            raise Internal(f"the kernel {tree.name} has no module {name}")
+        for file in (*reversed(needs[place[name]]), place[name]):
+            if file not in order:
+                order.append(file)
+    return [tree / file for file in order]
+
+
+def _module_name(file: str) -> str:
+    return Path(file).name.split(".")[0].replace("-", "_")
+
+
+def decompressed(data: bytes) -> bytes:
+    """A file as it was before gzip, xz, zstd or lz4; unchanged if it is none of these."""
+    if data[:2] == b"\x1f\x8b":
+        return gzip.decompress(data)
+    if data[:6] == b"\xfd7zXZ\0":
+        return lzma.LZMADecompressor().decompress(data)
+    if data[:4] == b"\x28\xb5\x2f\xfd":
+        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    if data[:4] in (b"\x02\x21\x4c\x18", b"\x04\x22\x4d\x18"):
+        return _lz4(data)
+    return data
+
+
+def _lz4(data: bytes) -> bytes:
+    lz4 = process.tool("lz4")
+    return subprocess.run([lz4, "-dc"], input=data, stdout=subprocess.PIPE, check=False).stdout
+
+
+def decompressed_kernel(image: bytes) -> bytes:
+    """The ELF kernel inside a bzImage. Where the payload lies is in the setup header
+    (https://docs.kernel.org/arch/x86/boot.html: setup_sects, payload_offset, payload_length).
+
+    Raises Internal if what comes out is no ELF file."""
+    if image[:4] == ELF:
+        return image
+    setup = (image[0x1F1] or 4) * 512 + 512
+    offset = setup + int.from_bytes(image[0x248:0x24C], "little")
+    length = int.from_bytes(image[0x24C:0x250], "little")
+    payload = image[offset : offset + length]
+    # the last four bytes hold the size of the kernel and are no part of the compressed stream
+    kernel = decompressed(payload[:-4] if payload[:2] == b"\x1f\x8b" else payload)
+    if kernel[:4] != ELF:
+        raise Internal("the kernel image holds no ELF kernel in a compression known here")
+    return kernel
+
+
+def _initramfs(paths: Paths, platform: Platform, provision: Provision, own_kernel: Path | None) -> Kernel:
+    agent = agent_binary(platform).read_bytes()
+    image = own_kernel or provision.folder / "kernel"
+    parts = [FORMAT.encode(), provision.digest.encode(), hashlib.sha256(agent).digest()]
+    if own_kernel is not None:
+        parts.append(hashlib.sha256(own_kernel.read_bytes()).digest())
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    target = paths.kernels / f"initramfs-{platform.debian}-{digest[:16]}"
+    if not target.exists():
+        made = paths.staging / target.name
+        made.write_bytes(_cpio(agent, provision.modules))
+        made.chmod(0o644)
+        made.rename(target)
+    return Kernel(image, target, digest, provision.version)
+
+
+def _cpio(agent: bytes, modules: tuple[Path, ...]) -> bytes:
+    out = io.BytesIO()
+    cpio = CpioWriter(out)
+    for folder in ("dev", "proc", "sys", "run", "modules"):
+        cpio.add_folder(folder)
+    # the kernel opens /dev/console for PID 1 before anything is mounted
+    cpio.add_character_device("dev/console", 5, 1)
+    cpio.add_file("init", agent, 0o755)
+    for module in modules:
+        cpio.add_file(f"modules/{module.name}", module.read_bytes(), 0o644)
+    cpio.close()
+    return out.getvalue()
