@@ -1,0 +1,25 @@
+"""What is asked of `Guests.open`: a platform, limits, disks. Decided by container/plan.py."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from insula.errors import InvalidArgument
+from insula.machine.spec import LAYER_DISKS
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRequest:
+    """A guest to be had. memory: the container's limit in bytes, 0 for none; cpus: its limit, 0 for none;
+    layers: read-only disks, lowest first; writable: the disk that takes the writes; fresh: a boot of its own
+    instead of a clone (a clone shares its template's kernel address layout)."""
+
+    platform: str
+    memory: int
+    cpus: float
+    layers: tuple[Path, ...]
+    writable: Path | None
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.layers) > LAYER_DISKS:
+            raise InvalidArgument(f"a machine has {LAYER_DISKS} layer disks, not {len(self.layers)}")
