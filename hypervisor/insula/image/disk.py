@@ -1,0 +1,262 @@
+"""Layers → read-only disks, made once by a jailed converter and shared by every container.
+
+A layer's disk is named by its diff_id and this converter's version; the digest of what the converter really
+read must be that diff_id, or nothing is kept. A machine takes MAX_LAYER_DISKS disks: the lowest layers of a
+deeper image are merged into one, and so are layers that cannot be read without those below them. However many
+ask for a disk at a time, one converter runs.
+"""
+
+import asyncio
+import errno
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from insula import errors
+from insula.errors import InsulaError, Internal, InvalidArgument, Unavailable
+from insula.image.blobs import BlobStore, full_disk, sync_folder
+from insula.image.jail import JailLimits, jail_argv
+from insula.image.layer import Limits
+from insula.image.thread import in_thread
+from insula.paths import Paths
+from insula.process import TAIL, run
+
+MAX_LAYER_DISKS = 8
+CONVERTERS_MAX = 2
+VERSION = "v1"
+SECONDS = 1800.0
+XCPU_STATUS = 128 + 24
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlob:
+    """One layer of an image: its blob as it came, and the digest of its content uncompressed."""
+
+    digest: str
+    diff_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a converter said of its layers."""
+
+    diff_ids: tuple[str, ...]
+    needs_lower: bool
+    incomplete: bool
+
+
+class DiskStore:
+    """The folder of layer disks."""
+
+    def __init__(self, paths: Paths, blobs: BlobStore, limits: Limits, jail_limits: JailLimits) -> None:
+        self._folder = paths.layer_disks
+        self._blobs = blobs
+        self._limits = limits
+        self._jail_limits = jail_limits
+        self._running: dict[str, asyncio.Task[str | None]] = {}
+        self._waiting: Counter[asyncio.Task[str | None]] = Counter()
+        self._slots = asyncio.Semaphore(CONVERTERS_MAX)
+
+    def path(self, name: str) -> Path:
+        return self._folder / name
+
+    def size(self, names: Sequence[str]) -> int:
+        """Bytes of some disks together. Blocking."""
+        return sum(self.path(name).stat().st_size for name in names)
+
+    def has(self, names: Sequence[str]) -> bool:
+        return bool(names) and all(self.path(name).exists() and _version(name) == VERSION for name in names)
+
+    def remove_others(self, wanted: set[str]) -> int:
+        """Deletes every disk that is not wanted; gives the bytes that were freed. Blocking."""
+        freed = 0
+        for path in self._folder.iterdir():
+            if path.name not in wanted:
+                freed += path.stat().st_size
+                path.unlink(missing_ok=True)
+        return freed
+
+    async def make(self, layers: Sequence[LayerBlob]) -> tuple[str, ...]:
+        """The names of an image's disks, lowest first; those that are missing are made.
+
+        Raises InvalidArgument for a layer that is refused or is not what its digest says."""
+        merged = len(layers) - MAX_LAYER_DISKS + 1 if len(layers) > MAX_LAYER_DISKS else 0
+        names: list[str] = []
+        if merged or not layers:
+            names.append(await self._merge(layers[:merged]))
+        for index in range(merged, len(layers)):
+            name = await self._single(layers[index], index)
+            if name is None:
+                names = [await self._merge(layers[: index + 1])]
+            else:
+                names.append(name)
+        return tuple(names)
+
+    async def diff_id(self, digest: str, what: str) -> str:
+        """The digest of a layer blob's uncompressed content, for formats that do not tell it."""
+        async with self._blobs.staging() as out:
+            answer = await self._convert([digest], [what], out, mode="digest")
+        return answer.diff_ids[0]
+
+    # -- one disk
+
+    async def _single(self, layer: LayerBlob, index: int) -> str | None:
+        """A layer's own disk; None if it needs those below it."""
+        digits = layer.diff_id.removeprefix("sha256:")
+        name, base = f"{digits}-{VERSION}.squashfs", f"{digits}-base-{VERSION}.squashfs"
+        for candidate in (name, base) if index == 0 else (name,):
+            if self.path(candidate).exists():
+                return candidate
+
+        async def build() -> str | None:
+            mode = "lowest" if index == 0 else "upper"
+            async with self._blobs.staging() as out:
+                answer = await self._convert([layer.digest], [f"layer {index + 1}"], out, mode)
+                if answer.needs_lower:
+                    return None
+                _check_digests([layer], answer, index)
+                return await self._keep(out, base if answer.incomplete else name)
+
+        return await self._once(name + ("-lowest" if index == 0 else ""), build)
+
+    async def _merge(self, layers: Sequence[LayerBlob]) -> str:
+        chain = hashlib.sha256(" ".join(layer.diff_id for layer in layers).encode()).hexdigest()
+        name = f"{chain}-merged-{VERSION}.squashfs"
+        if self.path(name).exists():
+            return name
+
+        async def build() -> str | None:
+            whats = [f"layer {index + 1}" for index in range(len(layers))]
+            async with self._blobs.staging() as out:
+                answer = await self._convert([layer.digest for layer in layers], whats, out, "merge")
+                _check_digests(layers, answer, 0)
+                return await self._keep(out, name)
+
+        made = await self._once(name, build)
+        assert made is not None, "a merge needs no lower layer"
+        return made
+
+    async def _once(self, key: str, build: Callable[[], Awaitable[str | None]]) -> str | None:
+        """Runs `build` once for all who ask at a time; it ends early only when all of them are cancelled."""
+
+        async def limited() -> str | None:
+            async with self._slots:
+                return await build()
+
+        task = self._running.get(key)
+        if task is None or task.cancelling():
+            task = asyncio.create_task(limited(), name=f"disk {key[:12]}")
+            self._running[key] = task
+        self._waiting[task] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting[task] -= 1
+            if not self._waiting[task]:
+                del self._waiting[task]
+                await self._end(key, task)
+
+    async def _end(self, key: str, task: asyncio.Task[str | None]) -> None:
+        """After the last who waited: a converter that nobody wants any more ends, with what it wrote."""
+        if self._running.get(key) is task:
+            del self._running[key]
+        task.cancel()
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+
+    async def close(self) -> None:
+        """Ends the converters that still run."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self, staged: Path, name: str) -> str:
+        def rename() -> None:
+            staged.chmod(0o400)
+            staged.rename(self.path(name))
+            sync_folder(self._folder)
+
+        try:
+            await in_thread(rename)
+        except OSError as error:
+            raise full_disk(error, self._folder) from error
+        return name
+
+    # -- the converter
+
+    async def _convert(self, digests: Sequence[str], whats: Sequence[str], out: Path, mode: str) -> Answer:
+        descriptors: list[int] = []
+        try:
+            await in_thread(self._open, digests, out, descriptors)
+            layers = [{"fd": fd, "what": what} for fd, what in zip(descriptors, whats, strict=False)]
+            request = {"mode": mode, "layers": layers, "out": descriptors[-1], "limits": asdict(self._limits)}
+            argv = jail_argv(json.dumps(request), self._jail_limits)
+            finished = await run(argv, timeout=SECONDS, check=False, pass_fds=descriptors)
+        except OSError as error:
+            raise full_disk(error, out.parent) from error
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        if finished.status != 0:
+            raise self._died(finished.status, finished.stderr)
+        return self._read_answer(finished.stdout, out.parent)
+
+    def _open(self, digests: Sequence[str], out: Path, descriptors: list[int]) -> None:
+        for digest in digests:
+            descriptors.append(os.open(self._blobs.path(digest), os.O_RDONLY | os.O_CLOEXEC))
+        descriptors.append(os.open(out, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def _died(self, status: int, stderr: bytes) -> InsulaError:
+        if status in (XCPU_STATUS, -9, 128 + 9):
+            return InvalidArgument(
+                f"a layer cannot be converted within {self._jail_limits.seconds} s of processor time"
+            )
+        said = stderr[-TAIL:].decode(errors="replace").strip()
+        return Internal(f"the layer converter ended with {status}: {said}")
+
+    def _read_answer(self, stdout: bytes, folder: Path) -> Answer:
+        """The converter has read hostile data: what it says is checked too."""
+        try:
+            answer: dict[str, Any] = json.loads(stdout)
+            if "error" in answer:
+                raise self._refusal(answer, folder)
+            diff_ids = tuple(str(layer["diff_id"])[:80] for layer in answer["layers"])
+            return Answer(diff_ids, bool(answer["needs_lower"]), bool(answer["incomplete"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Internal("the layer converter gave no usable answer") from error
+
+    def _refusal(self, answer: dict[str, Any], folder: Path) -> InsulaError:
+        message, hint = str(answer["message"])[:1000], str(answer.get("hint", ""))[:1000]
+        if answer["error"] == "OSError":
+            if answer["errno"] == errno.EFBIG:
+                return InvalidArgument(
+                    f"a layer's disk would have more than {self._jail_limits.output >> 20} MiB"
+                )
+            return full_disk(OSError(int(answer["errno"]), message), folder)
+        if answer["error"] == InvalidArgument.__name__:
+            return InvalidArgument(message, hint)
+        return (
+            Internal(message, hint)
+            if answer["error"] == errors.Internal.__name__
+            else Unavailable(message, hint)
+        )
+
+
+def _check_digests(layers: Sequence[LayerBlob], answer: Answer, first: int) -> None:
+    for index, (layer, found) in enumerate(zip(layers, answer.diff_ids, strict=True)):
+        if layer.diff_id != found:
+            raise InvalidArgument(f"layer {first + index + 1} has the digest {found}, not {layer.diff_id}")
+
+
+def _version(name: str) -> str:
+    return name.removesuffix(".squashfs").rpartition("-")[2]

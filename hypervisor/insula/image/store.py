@@ -1,0 +1,349 @@
+"""The image store: what `load`, `import`, `images`, `tag`, `rmi` and every start ask.
+
+Order makes it safe to be killed anywhere: blobs, then disks, then one database transaction with the records
+of everything that an operation adds. What has no record is garbage, and `open` removes it. Garbage is
+collected only while nothing is being added; what a running container's rootfs holds is never removed.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from insula.database import Database, Transaction
+from insula.errors import Conflict, InvalidArgument, Unavailable
+from insula.events import Event, EventBus
+from insula.image.archive import Loaded, LoadEvent, LoadProgress, read_archive
+from insula.image.blobs import BlobStore
+from insula.image.catalog import Catalog, no_such_image
+from insula.image.change import Change, make_imported_config
+from insula.image.disk import DiskStore, LayerBlob
+from insula.image.intake import ARCHIVE_MAX, receive
+from insula.image.jail import JailLimits
+from insula.image.layer import Limits
+from insula.image.manifest import parse_config
+from insula.image.record import IMAGE, TAG, Image, NewImage, Removed, Rootfs, Tag, image_from_document
+from insula.image.reference import parse_platform, parse_reference
+from insula.image.thread import in_thread
+from insula.paths import Paths
+
+log = logging.getLogger(__name__)
+
+
+class ImageStore:
+    """All images of one state root. `open` and `close` bracket its life."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        database: Database,
+        events: EventBus,
+        limits: Limits | None = None,
+        jail_limits: JailLimits | None = None,
+    ) -> None:
+        self._database = database
+        self._events = events
+        self._limits = limits or Limits()
+        self._blobs = BlobStore(paths)
+        self._disks = DiskStore(paths, self._blobs, self._limits, jail_limits or JailLimits())
+        self._catalog = Catalog()
+        self._held: Counter[str] = Counter()  # disks of open rootfs
+        self._gate = asyncio.Lock()
+        self._writers = 0
+        self._sweep_due = False
+
+    async def open(self) -> None:
+        """Reads the records and removes what an earlier daemon left unfinished."""
+        await in_thread(self._blobs.make)
+        await in_thread(self._blobs.remove_staged)
+        images, tags = await self._database.run(lambda t: (t.all(IMAGE), t.all(TAG)))
+        for id, document in images.items():
+            try:
+                config = parse_config(await self._blobs.read(id))
+                if config.id != id:
+                    raise InvalidArgument(f"its config has the digest {config.id}")
+            except (Unavailable, InvalidArgument) as error:
+                log.warning("the image %s is damaged and left out: %s", id, error)
+                continue
+            self._catalog.images[id] = image_from_document(config, document)
+        for name, document in tags.items():
+            known = {p: id for p, id in document["platforms"].items() if id in self._catalog.images}
+            if known:
+                self._catalog.tags[name] = Tag(known, document["digest"])
+        await self._sweep()
+
+    async def close(self) -> None:
+        """Ends running converters; the records are complete at any moment."""
+        await self._disks.close()
+
+    # -- lookups
+
+    def find(self, reference: str, platform: str | None = None) -> Image:
+        """The image that a reference or id names. Raises NotFound, InvalidArgument. See Catalog.find."""
+        return self._catalog.find(reference, platform)
+
+    def list(self, filters: Mapping[str, Sequence[str]] | None = None) -> tuple[Image, ...]:
+        """Images, newest first. filters: as `docker images --filter`. Raises InvalidArgument."""
+        return tuple(self._catalog.list(filters or {}))
+
+    def platforms(self, reference: str) -> tuple[str, ...]:
+        """The platforms that a reference has. Raises NotFound, InvalidArgument."""
+        return tuple(sorted(self._catalog.candidates(reference)))
+
+    # -- additions
+
+    async def load(
+        self, stream: AsyncIterator[bytes], platform: str | None = None
+    ) -> AsyncIterator[LoadEvent]:
+        """`docker load`: yields progress, then one Loaded a tag or image. Nothing is kept if it fails.
+
+        platform: keep only this one. Raises InvalidArgument, Unavailable."""
+        wanted = parse_platform(platform) if platform else None
+        async with self._writing():
+            async with self._blobs.staging() as path, self._blobs.staging() as plain:
+                await receive(stream, path, ARCHIVE_MAX)
+                yield LoadProgress("Reading archive")
+                new = await read_archive(path, plain, self._blobs, self._disks.diff_id, wanted)
+            images = []
+            for number, item in enumerate(new, 1):
+                yield LoadProgress("Making disks", current=number, total=len(new))
+                images.append(await self._make_image(item))
+            await self._commit(list(zip(new, images, strict=True)))
+        tags = dict.fromkeys(tag for item in new for tag in item.tags)
+        for tag in tags:
+            name = parse_reference(tag).familiar
+            id = self.find(tag).id
+            self._publish("load", id, name)
+            yield Loaded(id, name)
+        for image in images:
+            if not self._catalog.tags_of(image.id):
+                self._publish("load", image.id, image.id)
+                yield Loaded(image.id)
+
+    async def import_(self, stream: AsyncIterator[bytes], change: Change) -> Image:
+        """`docker import`: one layer out of a root file system's tar. Raises InvalidArgument, Unavailable."""
+        make_imported_config(change, "sha256:" + 64 * "0")  # refuses wrong changes before reading
+        async with self._blobs.staging() as path:
+            await receive(stream, path, ARCHIVE_MAX)
+            return await self.import_file(path, change)
+
+    async def import_file(self, path: Path, change: Change) -> Image:
+        """As `import_`, from a file of this host that the store does not keep."""
+        tag = parse_reference(change.reference).canonical if change.reference else ""
+        async with self._writing():
+            layer = await in_thread(self._store_file, path)
+            diff_id = await self._disks.diff_id(layer, "the root file system")
+            config = make_imported_config(change, diff_id)
+            tags = (tag,) if tag else ()
+            item = NewImage(config, (layer,), tags, comment=change.message, beside=change.beside)
+            image = await self._make_image(item)
+            await self._commit([(item, image)])
+        self._publish("import", image.id, change.reference or image.id)
+        return self.find(image.id)
+
+    async def add_images(
+        self, items: Sequence[tuple[bytes, Sequence[Path], Sequence[str]]]
+    ) -> tuple[Image, ...]:
+        """Images made on this host: (config bytes, layer files lowest first, references), in one transaction;
+        the references keep their images of other platforms.
+
+        Raises InvalidArgument, Unavailable."""
+        async with self._writing():
+            pairs = []
+            for config, files, references in items:
+                layers = [await in_thread(self._store_file, file) for file in files]
+                tags = tuple(parse_reference(reference).canonical for reference in references)
+                item = NewImage(config, tuple(layers), tags, beside=True)
+                await in_thread(self._blobs.write_bytes, config)
+                pairs.append((item, await self._make_image(item)))
+            await self._commit(pairs)
+        return tuple(self.find(image.id) for _, image in pairs)
+
+    def _store_file(self, path: Path) -> str:
+        with path.open("rb") as file:
+            return self._blobs.copy_from(file, path.stat().st_size, None, "the layer")
+
+    async def _make_image(self, item: NewImage) -> Image:
+        """The image of stored blobs, with its disks made."""
+        config = parse_config(item.config)
+        if len(config.diff_ids) != len(item.layers):
+            raise InvalidArgument(
+                f"the image's config names {len(config.diff_ids)} layers, its manifest {len(item.layers)}"
+            )
+        await in_thread(self._blobs.write_bytes, item.config)
+        layers = tuple(LayerBlob(*pair) for pair in zip(item.layers, config.diff_ids, strict=True))
+        disks = await self._disks.make(layers)
+        size = await in_thread(self._disks.size, disks)
+        return Image(
+            id=config.id, config=config, layers=layers, disks=disks, size=size, loaded_at=time.time_ns(),
+            manifest=item.manifest, parent=item.parent, comment=item.comment,
+        )  # fmt: skip
+
+    async def _commit(self, pairs: Sequence[tuple[NewImage, Image]]) -> None:
+        """Writes all records, then shows them. Images of one operation under one tag are its platforms."""
+        tags: dict[str, Tag] = {}
+        for item, image in pairs:
+            for name in item.tags:
+                kept = self._catalog.tags.get(name, Tag({})) if item.beside else Tag({})
+                before = tags.get(name, kept)
+                platforms = {**before.platforms, str(image.platform): image.id}
+                tags[name] = Tag(platforms, item.digest or before.digest)
+
+        def write(transaction: Transaction) -> None:
+            for _, image in pairs:
+                transaction.put(IMAGE, image.id, image.to_document())
+            for name, tag in tags.items():
+                transaction.put(TAG, name, tag.to_document())
+
+        await self._database.run(write)
+        for _, image in pairs:
+            self._catalog.images[image.id] = image
+        self._catalog.tags.update(tags)
+
+    # -- names and removal
+
+    async def tag(self, source: str, target: str) -> None:
+        """Gives the target's name to what the source names. Raises NotFound, InvalidArgument."""
+        reference = parse_reference(target)
+        if reference.digest:
+            raise InvalidArgument("refusing to create a tag with a digest reference")
+        platforms = {name: image.id for name, image in self._catalog.candidates(source).items()}
+        tag = Tag(platforms)
+        await self._database.run(lambda t: t.put(TAG, reference.canonical, tag.to_document()))
+        self._catalog.tags[reference.canonical] = tag
+        self._publish("tag", self.find(target).id, reference.familiar)
+
+    async def remove(
+        self, reference: str, *, force: bool = False, in_use: set[str] | frozenset[str] = frozenset()
+    ) -> tuple[Removed, ...]:
+        """`docker rmi`: takes the tag away and deletes each image that nothing else names.
+
+        in_use: ids of images that containers use. Raises NotFound, Conflict, InvalidArgument."""
+        found = self._catalog.find_tag(reference)
+        if found:
+            names = [found[0].canonical]
+            ids = sorted(set(found[1].platforms.values()))
+            unnamed = [id for id in ids if self._catalog.tags_of(id) == names]
+            used = [id for id in unnamed if id in in_use]
+            if used and not force:
+                raise _in_use(reference, used[0], "must force")
+            deleted = [id for id in unnamed if id not in in_use]
+        else:
+            image = self._catalog.find_by_id(reference)
+            if image is None:
+                raise no_such_image(reference)
+            names = list(self._names_to_remove(image, reference, force, in_use))
+            ids = deleted = [image.id]
+        await self._delete(names, deleted)
+        removed = [Removed(untagged=parse_reference(name).familiar) for name in names]
+        for name in names:
+            self._publish("untag", (deleted or ids)[0], parse_reference(name).familiar)
+        for id in deleted:
+            self._publish("delete", id, id)
+        return (*removed, *(Removed(deleted=id) for id in deleted))
+
+    def _names_to_remove(
+        self, image: Image, reference: str, force: bool, in_use: set[str] | frozenset[str]
+    ) -> tuple[str, ...]:
+        """All tags of an image that is removed by its id. Raises Conflict."""
+        if image.id in in_use:
+            raise _in_use(reference, image.id, "cannot be forced")
+        names = self._catalog.tags_of(image.id)
+        if len({parse_reference(name).name for name in names}) > 1 and not force:
+            raise Conflict(
+                f"conflict: unable to delete {reference} (must be forced) - "
+                "image is referenced in multiple repositories"
+            )
+        return tuple(names)
+
+    async def _delete(self, names: Sequence[str], ids: Sequence[str]) -> None:
+        """Removes tags (from an image removed by id: only its platform) and images, in one transaction."""
+        gone = set(ids)
+        rest: dict[str, Tag] = {}
+        for name in names:
+            platforms = self._catalog.tags[name].platforms
+            if len(names) and not set(platforms.values()) <= gone and gone:
+                kept = {platform: id for platform, id in platforms.items() if id not in gone}
+                rest[name] = Tag(kept)
+
+        def write(transaction: Transaction) -> None:
+            for name in names:
+                if name in rest:
+                    transaction.put(TAG, name, rest[name].to_document())
+                else:
+                    transaction.delete(TAG, name)
+            for id in ids:
+                transaction.delete(IMAGE, id)
+
+        await self._database.run(write)
+        for name in names:
+            del self._catalog.tags[name]
+        self._catalog.tags.update(rest)
+        for id in ids:
+            del self._catalog.images[id]
+        await self._sweep()
+
+    # -- root file systems
+
+    @asynccontextmanager
+    async def open_rootfs(self, image: Image) -> AsyncIterator[Rootfs]:
+        """The image's disks, made again if they are missing; they stay until this context ends.
+
+        Raises Unavailable, InvalidArgument."""
+        disks = image.disks
+        self._held.update(disks)
+        try:
+            if not await in_thread(self._disks.has, disks):
+                async with self._writing():
+                    made = await self._disks.make(image.layers)
+                    self._held.update(made)
+                    self._held.subtract(disks)
+                    disks = made
+            yield Rootfs(image.id, tuple(self._disks.path(name) for name in disks), image.config)
+        finally:
+            self._held.subtract(disks)
+
+    # -- garbage
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """While blobs or disks are added: nothing is collected. After a failure, what was added is."""
+        async with self._gate:
+            self._writers += 1
+        try:
+            yield
+        except BaseException:
+            self._sweep_due = True
+            raise
+        finally:
+            self._writers -= 1
+            if self._sweep_due and not self._writers:
+                await asyncio.shield(self._sweep())
+
+    async def _sweep(self) -> None:
+        """Deletes blobs and disks that no record names and no rootfs holds; later, if something is added."""
+        async with self._gate:
+            if self._writers:
+                self._sweep_due = True
+                return
+            self._sweep_due = False
+            images = list(self._catalog.images.values())
+            blobs = {digest for image in images for digest in image.blobs()}
+            blobs |= {tag.digest for tag in self._catalog.tags.values()}
+            disks = {name for image in images for name in image.disks}
+            disks |= {name for name, count in self._held.items() if count > 0}
+            await in_thread(self._blobs.remove_others, blobs)
+            await in_thread(self._disks.remove_others, disks)
+
+    def _publish(self, action: str, id: str, name: str) -> None:
+        self._events.publish(Event("image", action, id, {"name": name}))
+
+
+def _in_use(reference: str, id: str, force: str) -> Conflict:
+    return Conflict(
+        f"conflict: unable to remove {reference} ({force}) - a container is using its image {id[7:19]}",
+        "remove the container first",
+    )
