@@ -1,0 +1,74 @@
+"""`docker logs`: what has been kept of a container's output, chosen by tail, since, until and stream, and followed.
+
+Reads only the log on disk, in a thread, a bounded batch at a time: however slow the reader is, the container
+and the daemon's memory do not notice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from insula.container.log_file import LogEntry as LogEntry
+from insula.container.log_file import LogFile
+from insula.container.log_reader import LogCursor
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What to read. tail: the last so many lines, None for all; since_ns, until_ns: Unix time, 0 is none."""
+
+    stdout: bool = True
+    stderr: bool = True
+    tail: int | None = None
+    since_ns: int = 0
+    until_ns: int = 0
+    follow: bool = False
+
+    def wants(self, entry: LogEntry) -> bool:
+        return (self.stdout if entry.stream == 1 else self.stderr) and entry.time_ns >= self.since_ns
+
+
+class Changes:
+    """Wakes whoever waits for something to grow or end."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Event] = set()
+
+    def notify(self) -> None:
+        for waiter in self._waiters:
+            waiter.set()
+
+    def register(self) -> asyncio.Event:
+        """An event that every `notify` sets; `forget` it afterwards."""
+        event = asyncio.Event()
+        self._waiters.add(event)
+        return event
+
+    def forget(self, event: asyncio.Event) -> None:
+        self._waiters.discard(event)
+
+
+async def read_logs(
+    file: LogFile, query: LogQuery, changes: Changes, is_live: Callable[[], bool]
+) -> AsyncIterator[LogEntry]:
+    """The entries of a query. With follow it ends once `is_live` is false and everything has been read."""
+    cursor = LogCursor(file)
+    changed = changes.register()
+    try:
+        if query.tail is not None:
+            await asyncio.to_thread(cursor.open_tail, query.tail)
+        while True:
+            changed.clear()
+            live = query.follow and is_live()
+            for entry in (entries := await asyncio.to_thread(cursor.read)):
+                if query.until_ns and entry.time_ns > query.until_ns:
+                    return
+                if query.wants(entry):
+                    yield entry
+            if not entries:
+                if not live:
+                    return
+                await changed.wait()
+    finally:
+        changes.forget(changed)
+        cursor.close()

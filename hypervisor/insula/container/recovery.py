@@ -1,0 +1,53 @@
+"""At the daemon's start: what the records say, and what has become of it.
+
+A container that was running is adopted with its machine, or has exited, unseen; one whose start was under way is
+taken up if its machine says that it booted, else it is back where it was; an interrupted removal is finished.
+A record that cannot be read is told of and left alone: it may be a later version's.
+"""
+
+import asyncio
+import logging
+
+from insula.container.lifecycle import Container
+from insula.container.parts import Parts
+from insula.container.record import CONTAINER, EXEC, exec_from_document, record_from_document
+from insula.container.registry import Registry
+from insula.container.state import Status
+from insula.errors import InsulaError
+
+AT_A_TIME = 16
+
+log = logging.getLogger(__name__)
+
+
+async def load_containers(parts: Parts) -> None:
+    """Fills the registry out of the database."""
+    records, execs = await parts.database.run(lambda t: (t.all(CONTAINER), t.all(EXEC)))
+    for id, document in records.items():
+        try:
+            record = record_from_document(document)
+        except (InsulaError, KeyError, TypeError, ValueError) as error:
+            log.error("the record of container %s cannot be read: %s", id[:12], error)
+            continue
+        parts.registry.reserve(record.name, record.id)
+        parts.registry.add(Container(parts, record))
+    known = {container.id: container for container in parts.registry}
+    for document in execs.values():
+        record_of_exec = exec_from_document(document)
+        container = known.get(record_of_exec.container_id)
+        if container is not None:
+            container.execs.add(record_of_exec)
+
+
+async def recover(registry: Registry[Container]) -> None:
+    """Brings every container to where it really is."""
+    gate = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(container: Container) -> None:
+        async with gate:
+            if container.status in (Status.RUNNING, Status.STARTING, Status.STOPPING):
+                await container.adopt()
+            elif container.status is Status.REMOVING:
+                await container.finish_removal()
+
+    await asyncio.gather(*(one(container) for container in registry))

@@ -1,0 +1,125 @@
+"""What others see of a container: frozen copies, made when asked for. The API's encoder reads these."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from insula.container.execs import Exec
+from insula.container.lifecycle import Container
+from insula.container.settings import Settings
+from insula.container.spec import ContainerSpec, ExecSpec
+from insula.container.state import Status
+from insula.container.waiting import WaitCondition as WaitCondition
+from insula.paths import Paths
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    """How a wait ended. error: why there is no proper exit code, or empty."""
+
+    exit_code: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What create answers."""
+
+    id: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateView:
+    """Docker's State. status: its words only (created, running, exited, removing, dead); pid: of the
+    machine's QEMU on the host, 0 if it does not run. Times are Unix nanoseconds, 0 is never."""
+
+    status: str
+    running: bool
+    pid: int
+    exit_code: int
+    error: str
+    oom_killed: bool
+    started_ns: int
+    finished_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """One container. name: without the slash; image: as it was asked for; settings: image and request merged;
+    origin: where its machine came from ('pool', 'template', 'cold'), empty if it does not run."""
+
+    id: str
+    name: str
+    created_ns: int
+    spec: ContainerSpec
+    settings: Settings
+    image: str
+    image_id: str
+    platform: str
+    state: StateView
+    log_path: Path | None
+    exec_ids: tuple[str, ...]
+    origin: str = ""
+    failed_start: Path | None = None
+    restart_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExecView:
+    """One exec. exit_code: None until it has ended; pid: its number with the agent, 0 before the start."""
+
+    id: str
+    container_id: str
+    spec: ExecSpec
+    running: bool
+    exit_code: int | None
+    pid: int
+    can_remove: bool = False
+
+
+def view_container(container: Container, paths: Paths) -> ContainerView:
+    """How it stands now."""
+    record, running, exit = container.record, container.running, container.record.exit
+    started = container.status in (Status.RUNNING, Status.STOPPING)
+    before = Status.EXITED if exit.finished_ns else Status.CREATED
+    status = (
+        Status.RUNNING if started else before if container.status is Status.STARTING else container.status
+    )
+    failed = paths.failed_start(record.id)
+    return ContainerView(
+        id=record.id,
+        name=record.name,
+        created_ns=record.created_ns,
+        spec=record.spec,
+        settings=record.settings,
+        image=record.spec.image,
+        image_id=record.image_id,
+        platform=record.platform,
+        state=StateView(
+            status=str(status),
+            running=started,
+            pid=running.guest.machine.pid if running is not None else 0,
+            exit_code=exit.exit_code,
+            error=exit.error,
+            oom_killed=exit.oom_killed,
+            started_ns=exit.started_ns,
+            finished_ns=exit.finished_ns,
+        ),
+        log_path=container.log.path if container.log is not None else None,
+        exec_ids=container.execs.running_ids(),
+        origin=running.guest.origin if running is not None else "",
+        failed_start=failed if exit.error and failed.exists() else None,
+    )
+
+
+def view_exec(item: Exec) -> ExecView:
+    record = item.record
+    return ExecView(
+        id=record.id,
+        container_id=record.container_id,
+        spec=record.spec,
+        running=item.process is not None,
+        exit_code=record.exit_code,
+        pid=record.number,
+        can_remove=record.exit_code is not None,
+    )

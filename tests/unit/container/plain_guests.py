@@ -1,0 +1,230 @@
+"""Guests for these tests: the real agent as a plain process on a listening socket, in place of a machine.
+
+It takes boot documents without disks only; so what a plan says of disks, mounts, users and filters is left out
+on the way (test_plan holds that part), and its programs are this host's. Everything else, the wire, sessions,
+credit, reconnection, is the real thing. A "machine" is such a process; it outlives its `PlainGuests`, as
+machines outlive a daemon.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import secrets
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+from insula.agent.boot_document import BootDocument, BootFlag, Capabilities, ProcessFlag, ProcessSpec
+from insula.agent.session import Session
+from insula.agent.streams import Process
+from insula.errors import NotFound, Unavailable
+from insula.guest.request import GuestRequest
+from insula.image.manifest import ImageConfig, parse_config
+from insula.image.record import Rootfs
+from insula.process import HeldProcess
+
+ROOT = Path(__file__).resolve().parents[3]
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+BINARY = ROOT / "guest-agent" / "out" / ARCHITECTURE / "insula-agent"
+SECONDS = 30.0
+
+
+class PlainSession(Session):
+    """Leaves out of every document what a plain agent refuses."""
+
+    documents: list[BootDocument]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.documents = []
+        self.stops = 0
+
+    async def boot(self, document: BootDocument, timeout: float = SECONDS) -> Process:
+        self.documents.append(document)
+        plain = BootDocument(number=document.number, main=_plain(document.main), disks=False)
+        return await super().boot(plain, timeout)
+
+    async def spawn(self, spec: ProcessSpec, timeout: float = SECONDS) -> Process:
+        return await super().spawn(_plain(spec), timeout)
+
+    async def stop(self) -> None:
+        self.stops += 1
+        await super().stop()
+
+
+def _plain(spec: ProcessSpec) -> ProcessSpec:
+    kept = ProcessFlag.TTY | ProcessFlag.STDIN
+    return replace(
+        spec,
+        flags=spec.flags & kept,
+        user="",
+        capabilities=Capabilities(),
+        seccomp=b"",
+        limits=(),
+        directory="/",
+    )
+
+
+class PlainMachine:
+    def __init__(self, folder: Path, id: str, held: HeldProcess) -> None:
+        self.folder, self.id, self.held = folder, id, held
+        self.pid = held.pid
+
+
+class PlainGuest:
+    """What `Guest` is to container/."""
+
+    def __init__(self, machine: PlainMachine, session: PlainSession, origin: str) -> None:
+        self.machine = machine
+        self.session = session
+        self.origin = origin
+        self.record = {"machine": machine.id}
+        self.detached = False
+        self.has_begun = False
+
+    def began(self) -> None:
+        self.has_begun = True
+
+    async def gone(self) -> str:
+        await self.machine.held.wait()
+        return "killed by signal 9"
+
+    def kill(self) -> None:
+        self.machine.held.send(9)
+
+    def detach(self) -> None:
+        self.detached = True
+
+    async def log(self) -> str:
+        return "console:\nnothing\n"
+
+
+class PlainGuests:
+    """What `Guests` is to container/. `last`: the guest opened or adopted last."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.last: PlainGuest | None = None
+        self.requests: list[GuestRequest] = []
+        self.known: set[str] = set()
+
+    @contextlib.asynccontextmanager
+    async def open(self, request: GuestRequest) -> AsyncIterator[PlainGuest]:
+        self.requests.append(request)
+        id = secrets.token_hex(8)
+        path = self.folder / f"{id}.socket"
+        child = await asyncio.to_thread(_start_agent, path)
+        (self.folder / f"{id}.pid").write_text(json.dumps(child.pid))
+        _children.append(child)
+        async with self._hold(id, child.pid, "cold") as guest:
+            yield guest
+
+    @contextlib.asynccontextmanager
+    async def adopt(self, record: dict[str, str]) -> AsyncIterator[PlainGuest]:
+        reap()
+        id = record["machine"]
+        try:
+            pid = json.loads((self.folder / f"{id}.pid").read_text())
+            held = HeldProcess(pid)
+        except (ProcessLookupError, FileNotFoundError) as error:
+            raise NotFound(f"machine {id} is gone") from error
+        held.close()
+        async with self._hold(id, pid, "adopted") as guest:
+            yield guest
+
+    @contextlib.asynccontextmanager
+    async def _hold(self, id: str, pid: int, origin: str) -> AsyncIterator[PlainGuest]:
+        machine = PlainMachine(self.folder, id, HeldProcess(pid))
+        session = await _connect(self.folder / f"{id}.socket")
+        guest = self.last = PlainGuest(machine, session, origin)
+        try:
+            yield guest
+        finally:
+            session.close()
+            if not guest.detached:
+                guest.kill()
+                await machine.held.wait()
+                (self.folder / f"{id}.pid").unlink(missing_ok=True)
+            machine.held.close()
+
+
+def _start_agent(path: Path) -> "subprocess.Popen[bytes]":
+    null = subprocess.DEVNULL
+    argv = [str(BINARY), "--listen", str(path)]
+    return subprocess.Popen(argv, start_new_session=True, stdin=null, stdout=null, stderr=null)
+
+
+async def _connect(path: Path) -> PlainSession:
+    """The agent takes a moment until it listens."""
+    for _ in range(200):
+        session = PlainSession()
+        try:
+            await session.open(path, SECONDS)
+            return session
+        except Unavailable as error:
+            if not isinstance(error.__cause__, (ConnectionRefusedError, FileNotFoundError)):
+                raise
+            await asyncio.sleep(0.005)
+    raise Unavailable(f"nothing listens at {path}")
+
+
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def reap() -> None:
+    """Takes the ended ones' statuses, so that they are gone as a machine would be."""
+    for child in list(_children):
+        if child.poll() is not None:
+            _children.remove(child)
+
+
+def kill_all(folder: Path) -> None:
+    """Every agent of this folder, its own children and those that a killed daemon left behind."""
+    for path in folder.glob("*.pid"):
+        try:
+            held = os.pidfd_open(json.loads(path.read_text()))
+        except ProcessLookupError:
+            continue
+        signal.pidfd_send_signal(held, signal.SIGKILL)
+        os.close(held)
+    for child in list(_children):
+        child.kill()
+        child.wait()
+        _children.remove(child)
+
+
+class StillImages:
+    """An image store of one image, whose disk is never opened by a plain agent."""
+
+    def __init__(self, **config: object) -> None:
+        document = {
+            "architecture": ARCHITECTURE,
+            "os": "linux",
+            "config": {"Env": ["PATH=/usr/bin:/bin"], "Cmd": ["true"], **config},
+            "rootfs": {"type": "layers", "diff_ids": []},
+        }
+        self.config: ImageConfig = parse_config(json.dumps(document).encode())
+
+    @property
+    def id(self) -> str:
+        return self.config.id
+
+    @property
+    def platform(self) -> object:
+        return self.config.platform
+
+    def find(self, reference: str, platform: str | None = None) -> "StillImages":
+        if reference not in ("test", self.id):
+            raise NotFound(f"No such image: {reference}")
+        return self
+
+    @contextlib.asynccontextmanager
+    async def open_rootfs(self, image: "StillImages") -> AsyncIterator[Rootfs]:
+        yield Rootfs(image.id, (Path("/nowhere/layer"),), image.config)
+
+
+__all__ = ["BootFlag", "PlainGuests", "StillImages", "kill_all"]

@@ -1,0 +1,66 @@
+from typing import Any
+
+import pytest
+
+from insula import errors
+from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"image": ""},
+        {"name": "x"}, {"name": "-x"}, {"name": "a/b"}, {"name": "é" * 3}, {"name": "a" * 256},
+        {"memory": 1}, {"memory": (6 << 20) - 1}, {"memory": -1}, {"memory": 1 << 50},
+        {"nano_cpus": -1}, {"nano_cpus": 1}, {"nano_cpus": 10**15},
+        {"shm_size": -1},
+        {"env": ("=x",)}, {"env": ("",)},
+        {"working_dir": "relative"},
+        {"stop_signal": "NOSUCH"}, {"stop_timeout": -2},
+        {"hostname": "h" * 65}, {"domainname": "d" * 65},
+        {"network_mode": "host"}, {"network_mode": "container:x"},
+        {"tmpfs": {"relative": ""}}, {"tmpfs": {"/": ""}}, {"tmpfs": {"/a/..": ""}},
+        {"log_driver": "syslog"}, {"log_options": {"tag": "x"}},
+        {"isolation": "hyperv"},
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused(spec: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        ContainerSpec(**({"image": "i"} | spec))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"mounts": (MountRequest("bind", "/a", "/b"),)},
+        {"mounts": (MountRequest("volume", "v", "/b"),)},
+        {"network_mode": "mine"},
+        {"published": ("80/tcp",)},
+    ],
+)
+def test_what_is_not_there_yet_says_so(spec: dict[str, Any]) -> None:
+    with pytest.raises(errors.NotImplemented, match="not there yet"):
+        ContainerSpec(**({"image": "i"} | spec))
+
+
+def test_dockers_words() -> None:
+    with pytest.raises(errors.InvalidArgument, match="Minimum memory limit allowed is 6MB"):
+        ContainerSpec(image="i", memory=4096)
+    with pytest.raises(errors.InvalidArgument, match=r"only \[a-zA-Z0-9\]\[a-zA-Z0-9_.-\] are allowed"):
+        ContainerSpec(image="i", name="a b")
+    with pytest.raises(errors.InvalidArgument, match=r"range of CPUs is from 0\.01 to"):
+        ContainerSpec(image="i", nano_cpus=10**15)
+
+
+@pytest.mark.parametrize(
+    "spec", [{"name": "a.b-c_1"}, {"memory": 6 << 20}, {"nano_cpus": 10_000_000}, {"env": ("A",)}]
+)
+def test_what_is_right_is_taken(spec: dict[str, Any]) -> None:
+    made = ContainerSpec(image="i", **spec)
+    assert {name: getattr(made, name) for name in spec} == spec
+
+
+@pytest.mark.parametrize("spec", [{"cmd": ()}, {"cmd": ("",)}, {"cmd": ("a",), "working_dir": "b"}])
+def test_execs(spec: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        ExecSpec(**spec)

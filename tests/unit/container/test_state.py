@@ -1,0 +1,40 @@
+import itertools
+
+import pytest
+
+from insula.container.state import MOVES, Move, Status, move
+from insula.errors import Conflict, NotModified
+
+ID = "0123456789ab" * 5 + "cdef"
+
+
+@pytest.mark.parametrize(("status", "operation"), list(itertools.product(Status, Move)))
+def test_every_pair_is_allowed_or_refused(status: Status, operation: Move) -> None:
+    if (status, operation) in MOVES:
+        assert move(status, operation, ID) is MOVES[status, operation]
+    else:
+        with pytest.raises((Conflict, NotModified)) as refused:
+            move(status, operation, ID)
+        assert ID[:12] in refused.value.message
+
+
+def test_every_status_can_be_reached_and_left() -> None:
+    assert {status for status, _ in MOVES} == set(Status)
+    assert set(MOVES.values()) == set(Status)
+
+
+@pytest.mark.parametrize(
+    ("status", "operation", "kind", "words"),
+    [
+        (Status.RUNNING, Move.START, NotModified, "already started"),
+        (Status.EXITED, Move.STOP, NotModified, "already stopped"),
+        (Status.RUNNING, Move.REMOVE, Conflict, "stop the container before removing or force remove"),
+        (Status.REMOVING, Move.REMOVE, Conflict, "already in progress"),
+        (Status.REMOVING, Move.START, Conflict, "marked for removal"),
+        (Status.EXITED, Move.KILL, Conflict, "is not running"),
+        (Status.CREATED, Move.EXEC, Conflict, "is not running"),
+    ],
+)
+def test_dockers_words(status: Status, operation: Move, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        move(status, operation, ID)
