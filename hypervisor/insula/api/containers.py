@@ -1,0 +1,171 @@
+"""Endpoints of containers: decode, ask `Containers`, encode. Decides nothing."""
+
+import json
+from contextlib import aclosing
+
+from aiohttp.web import StreamResponse
+
+from insula import errors
+from insula.api.call import Call
+from insula.api.decode import decode_container, decode_size
+from insula.api.detach import DetachKeys
+from insula.api.encode import encode_inspect
+from insula.api.listing import list_containers
+from insula.api.moments import format_ns_fixed, parse_moment
+from insula.api.router import Route
+from insula.api.streams import frame, media_type, send_attached
+from insula.container.attach import AttachRequest
+from insula.container.logs import LogEntry, LogQuery
+from insula.errors import InvalidArgument
+
+
+async def list_(call: Call) -> StreamResponse:
+    return call.json(list_containers(call))
+
+
+async def create(call: Call) -> StreamResponse:
+    document = await call.document()
+    spec, warnings = decode_container(document, call.text("name"), call.text("platform"), call.version)
+    created = await call.engine.containers.create(spec)
+    return call.json({"Id": created.id, "Warnings": [*warnings, *created.warnings]}, 201)
+
+
+async def inspect(call: Call) -> StreamResponse:
+    if call.flag("size"):
+        raise errors.NotImplemented("the size of a container's files is not measured yet")
+    return call.json(encode_inspect(call.engine.containers.inspect(call.names["id"]), call.version))
+
+
+async def start(call: Call) -> StreamResponse:
+    if (await call.body()).strip() not in (b"", b"{}", b"null"):
+        raise InvalidArgument(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
+        )
+    DetachKeys.parse(call.text("detachKeys"), True)
+    if call.text("checkpoint"):
+        raise errors.NotImplemented("checkpoints are not there yet")
+    await call.engine.containers.start(call.names["id"])
+    return call.empty()
+
+
+async def stop(call: Call) -> StreamResponse:
+    signal = call.text("signal") if call.version >= (1, 42) else ""
+    await call.engine.containers.stop(call.names["id"], call.integer("t"), signal or None)
+    return call.empty()
+
+
+async def restart(call: Call) -> StreamResponse:
+    signal = call.text("signal") if call.version >= (1, 42) else ""
+    await call.engine.containers.restart(call.names["id"], call.integer("t"), signal or None)
+    return call.empty()
+
+
+async def kill(call: Call) -> StreamResponse:
+    await call.engine.containers.kill(call.names["id"], call.text("signal") or "KILL")
+    return call.empty()
+
+
+async def rename(call: Call) -> StreamResponse:
+    name = call.text("name").removeprefix("/")
+    if not name:
+        raise InvalidArgument("Neither old nor new names may be empty")
+    await call.engine.containers.rename(call.names["id"], name)
+    return call.empty()
+
+
+async def remove(call: Call) -> StreamResponse:
+    if call.flag("link"):
+        raise errors.NotImplemented("links are not there yet")
+    await call.engine.containers.remove(call.names["id"], force=call.flag("force"))
+    return call.empty()
+
+
+async def resize(call: Call) -> StreamResponse:
+    rows, columns = decode_size(call.text("h"), "height"), decode_size(call.text("w"), "width")
+    await call.engine.containers.resize(call.names["id"], rows, columns)
+    return call.empty(200)
+
+
+async def wait(call: Call) -> StreamResponse:
+    """The header goes out as soon as the wait is registered: clients start the container only then."""
+    condition = call.text("condition") or "not-running"
+    result = call.engine.containers.wait(call.names["id"], condition)
+    response = await call.stream("application/json")
+    outcome = await result
+    error = {"Error": {"Message": outcome.error}} if outcome.error else {}
+    await response.write(json.dumps({"StatusCode": outcome.exit_code, **error}).encode() + b"\n")
+    return response
+
+
+async def attach(call: Call) -> StreamResponse:
+    request = AttachRequest(
+        stdin=call.flag("stdin"),
+        stdout=call.flag("stdout"),
+        stderr=call.flag("stderr"),
+        logs=call.flag("logs"),
+        stream=call.flag("stream"),
+    )
+    containers = call.engine.containers
+    keys = call.text("detachKeys")
+    DetachKeys.parse(keys, True)
+    async with containers.attach(call.names["id"], request) as attachment:
+        return await send_attached(call, attachment, request, keys)
+
+
+# -- logs
+
+
+def log_query(call: Call) -> LogQuery:
+    """Raises InvalidArgument."""
+    query = LogQuery(
+        stdout=call.flag("stdout"),
+        stderr=call.flag("stderr"),
+        tail=read_tail(call.text("tail")),
+        since_ns=parse_moment(call.text("since")),
+        until_ns=parse_moment(call.text("until")),
+        follow=call.flag("follow"),
+    )
+    if not (query.stdout or query.stderr):
+        raise InvalidArgument("Bad parameters: you must choose at least one stream")
+    return query
+
+
+def read_tail(text: str) -> int | None:
+    """`all` and whatever is no number of lines means everything, as in Docker."""
+    return int(text[:12]) if text.isascii() and text.isdigit() else None
+
+
+async def logs(call: Call) -> StreamResponse:
+    query = log_query(call)
+    view = call.engine.containers.inspect(call.names["id"])
+    entries = call.engine.containers.logs(call.names["id"], query)
+    tty, times, details = view.spec.tty, call.flag("timestamps"), call.flag("details")
+    response = await call.stream(media_type(call, tty))  # at once: a follower of a silent log waits for it
+    async with aclosing(entries) as source:  # type: ignore[type-var]  # an async generator
+        async for entry in source:
+            line = log_line(entry, times, details)
+            await response.write(line if tty else frame(entry.stream, line))
+    return response
+
+
+def log_line(entry: LogEntry, times: bool, details: bool) -> bytes:
+    """details: a container has no logged attributes yet, so they are an empty word."""
+    head = (format_ns_fixed(entry.time_ns) + " ") if times else ""
+    return (head + (" " if details else "")).encode() + entry.data
+
+
+ROUTES = (
+    Route("GET", "/containers/json", list_),
+    Route("POST", "/containers/create", create),
+    Route("GET", "/containers/{id:path}/json", inspect),
+    Route("POST", "/containers/{id:path}/start", start),
+    Route("POST", "/containers/{id:path}/stop", stop),
+    Route("POST", "/containers/{id:path}/restart", restart),
+    Route("POST", "/containers/{id:path}/kill", kill),
+    Route("POST", "/containers/{id:path}/wait", wait, stream=True),
+    Route("POST", "/containers/{id:path}/attach", attach, stream=True),
+    Route("POST", "/containers/{id:path}/resize", resize),
+    Route("POST", "/containers/{id:path}/rename", rename),
+    Route("GET", "/containers/{id:path}/logs", logs, stream=True),
+    Route("DELETE", "/containers/{id:path}", remove),
+)

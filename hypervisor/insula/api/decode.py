@@ -1,0 +1,298 @@
+"""Docker's JSON → ContainerSpec and ExecSpec: the only place with Docker's field names on the way in.
+
+Every type is checked, every option answered (api/fields.py): what has no effect is named in the warnings, what is
+not there is refused. Sense (minimums, names, conflicts) is checked by the spec itself.
+"""
+
+from typing import Any
+
+from insula import errors
+from insula.api.call import read_integer
+from insula.api.fields import CONFIG, ENDPOINT, HOST_CONFIG
+from insula.api.typed import check, read_section
+from insula.api.versions import Version
+from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
+from insula.errors import InvalidArgument
+
+ENDPOINTS_MAX = 64
+CONSOLE_MAX = 65535
+OWN_NETWORKS = ("", "default", "bridge", "none")
+NO_BRIDGE = "the bridge network is not there yet: the container has its loopback only"
+
+
+def decode_container(
+    document: dict[str, Any], name: str, platform: str, version: Version
+) -> tuple[ContainerSpec, list[str]]:
+    """What `POST /containers/create` asks for, and warnings. Raises InvalidArgument, NotImplemented."""
+    warnings: list[str] = []
+    parts = {key.lower(): value for key, value in document.items()}
+    raw_host = parts.pop("hostconfig", None)
+    raw_networking = parts.pop("networkingconfig", None)
+    check("ContainerConfigWrapper.HostConfig", "object", raw_host)
+    check("ContainerConfigWrapper.NetworkingConfig", "object", raw_networking)
+    config = read_section("Config", CONFIG, parts, warnings)
+    host = read_section("HostConfig", HOST_CONFIG, raw_host or {}, warnings)
+    networking = decode_networking(raw_networking or {}, warnings)
+    check_namespaces(host)
+    if str(host.get("NetworkMode") or "") == "bridge":
+        warnings.append(NO_BRIDGE)
+    spec = ContainerSpec(
+        **decode_process(config),
+        **decode_limits(host),
+        **decode_log(host.get("LogConfig") or {}),
+        platform=platform or None,
+        name=name.removeprefix("/"),
+        privileged=bool(host.get("Privileged")),
+        read_only=bool(host.get("ReadonlyRootfs")),
+        init=bool(host.get("Init")),
+        tmpfs=dict(host.get("Tmpfs") or {}),
+        mounts=decode_mounts(host),
+        published=decode_ports(host.get("PortBindings") or {}),
+        auto_remove=bool(host.get("AutoRemove")),
+        network_mode="none" if config.get("NetworkDisabled") else str(host.get("NetworkMode") or ""),
+        isolation=str(host.get("Isolation") or ""),
+        raw_config=config,
+        raw_host_config=host,
+        raw_networking_config=networking,
+    )
+    return spec, warnings
+
+
+def decode_process(config: dict[str, Any]) -> dict[str, Any]:
+    """Config, as ContainerSpec names it."""
+    return {
+        "image": str(config.get("Image") or ""),
+        "entrypoint": decode_words(config.get("Entrypoint")),
+        "cmd": decode_words(config.get("Cmd")),
+        "env": tuple(config.get("Env") or ()),
+        "working_dir": str(config.get("WorkingDir") or ""),
+        "user": str(config.get("User") or ""),
+        "tty": bool(config.get("Tty")),
+        "open_stdin": bool(config.get("OpenStdin")),
+        "stdin_once": bool(config.get("StdinOnce")),
+        "attach_stdin": bool(config.get("AttachStdin")),
+        "attach_stdout": bool(config.get("AttachStdout")),
+        "attach_stderr": bool(config.get("AttachStderr")),
+        "labels": dict(config.get("Labels") or {}),
+        "hostname": str(config.get("Hostname") or ""),
+        "domainname": str(config.get("Domainname") or ""),
+        "stop_signal": str(config.get("StopSignal") or ""),
+        "stop_timeout": config.get("StopTimeout"),
+    }
+
+
+def decode_limits(host: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of HostConfig. Raises InvalidArgument."""
+    rows, columns = decode_console(host.get("ConsoleSize"))
+    return {
+        "memory": host.get("Memory") or 0,
+        "nano_cpus": host.get("NanoCpus") or 0,
+        "pids_limit": max(0, host.get("PidsLimit") or 0),
+        "shm_size": host.get("ShmSize") or 0,
+        "console_rows": rows,
+        "console_columns": columns,
+    }
+
+
+def decode_log(log: dict[str, Any]) -> dict[str, Any]:
+    """HostConfig.LogConfig. Raises InvalidArgument."""
+    check("HostConfig.LogConfig.Type", "string", log.get("Type"))
+    check("HostConfig.LogConfig.Config", "labels", log.get("Config"))
+    return {"log_driver": log.get("Type") or "json-file", "log_options": dict(log.get("Config") or {})}
+
+
+def decode_words(value: Any) -> tuple[str, ...] | None:
+    """A command: a list, or one word. An empty list counts as not given, as in Docker."""
+    if value is None or value == []:
+        return None
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def decode_console(value: Any) -> tuple[int, int]:
+    """(rows, columns). Raises InvalidArgument."""
+    if not value:
+        return 0, 0
+    if len(value) != 2:
+        raise InvalidArgument("HostConfig.ConsoleSize needs two numbers: height and width")
+    for number in value:
+        check("HostConfig.ConsoleSize", "int", number)
+        if not 0 <= number <= CONSOLE_MAX:
+            raise InvalidArgument(f"the console size {number} is out of range")
+    return value[0], value[1]
+
+
+def check_namespaces(host: dict[str, Any]) -> None:
+    """Sharing with another container cannot be had. Raises InvalidArgument, NotImplemented."""
+    for field, others in (
+        ("PidMode", ("host",)),
+        ("IpcMode", ("host", "private", "shareable", "none")),
+        ("UTSMode", ("host",)),
+        ("UsernsMode", ("host",)),
+        ("CgroupnsMode", ("host", "private")),
+    ):
+        value = str(host.get(field) or "")
+        if value.startswith("container:"):
+            raise InvalidArgument(
+                f"HostConfig.{field}={value[:80]} cannot be had: each container has a machine of its own",
+                "use docker exec to run a further program in that container",
+            )
+        if value and value not in others:
+            raise InvalidArgument(f"invalid {field}: {value[:80]}")
+    if host.get("IpcMode") == "none":
+        raise errors.NotImplemented(
+            "HostConfig.IpcMode=none is not supported yet", "the default is a private /dev/shm"
+        )
+    runtime = str(host.get("Runtime") or "")
+    if runtime not in ("", "insula", "runc", "io.containerd.runc.v2"):
+        raise InvalidArgument(f"unknown or invalid runtime name: {runtime[:80]}")
+
+
+# -- mounts and ports
+
+
+def decode_mounts(host: dict[str, Any]) -> tuple[MountRequest, ...]:
+    """Binds and Mounts. Raises InvalidArgument."""
+    mounts = [decode_bind(bind) for bind in host.get("Binds") or ()]
+    for mount in host.get("Mounts") or ():
+        check("HostConfig.Mounts", "object", mount)
+        mounts.append(decode_mount(mount))
+    return tuple(mounts)
+
+
+def decode_bind(text: str) -> MountRequest:
+    """`source:target[:options]`, or `target` alone. Raises InvalidArgument."""
+    source, *rest = text.split(":")
+    if not rest:
+        return MountRequest("volume", "", text)
+    if len(rest) > 2 or not source or not rest[0]:
+        raise InvalidArgument(f"invalid volume specification: '{text[:200]}'")
+    options = rest[1].split(",") if len(rest) == 2 else []
+    kind = "bind" if source.startswith("/") else "volume"
+    return MountRequest(kind, source, rest[0], "ro" in options, ",".join(options))
+
+
+MOUNT_FIELDS = {
+    "Type": "string", "Source": "string", "Target": "string", "ReadOnly": "bool", "Consistency": "string",
+    "BindOptions": "object", "VolumeOptions": "object", "TmpfsOptions": "object", "ImageOptions": "object",
+    "ClusterOptions": "object",
+}  # fmt: skip
+
+
+def decode_mount(mount: dict[str, Any]) -> MountRequest:
+    """One entry of Mounts. Raises InvalidArgument, NotImplemented."""
+    for name, value in mount.items():
+        if name not in MOUNT_FIELDS:
+            raise InvalidArgument(f"HostConfig.Mounts.{name[:80]} is not known")
+        check(f"HostConfig.Mounts.{name}", MOUNT_FIELDS[name], value)
+    kind = mount.get("Type") or ""
+    if kind not in ("bind", "volume", "tmpfs", "image", "cluster", "npipe"):
+        raise InvalidArgument(f"mount type unknown: {kind[:80]!r}")
+    target = mount.get("Target") or ""
+    if not target:
+        raise InvalidArgument(
+            "invalid mount config: field Target must not be empty", "name a folder of the container"
+        )
+    options = decode_tmpfs(mount.get("TmpfsOptions") or {}) if kind == "tmpfs" else ""
+    if kind == "tmpfs" and mount.get("Source"):
+        raise InvalidArgument('invalid mount config for type "tmpfs": field Source must not be specified')
+    return MountRequest(kind, mount.get("Source") or "", target, bool(mount.get("ReadOnly")), options)
+
+
+def decode_tmpfs(options: dict[str, Any]) -> str:
+    """TmpfsOptions in the form of `--tmpfs`. Raises InvalidArgument, NotImplemented."""
+    words = []
+    for name, value in options.items():
+        if name in ("SizeBytes", "Mode"):
+            check(f"TmpfsOptions.{name}", "int", value)
+            if value and value < 0:
+                raise InvalidArgument(f"invalid mount config: TmpfsOptions.{name} is negative")
+            if value:
+                words.append(f"size={value}" if name == "SizeBytes" else f"mode={value:o}")
+        elif value:
+            raise errors.NotImplemented(f"TmpfsOptions.{name[:80]} is not supported yet", "use --tmpfs")
+    return ",".join(words)
+
+
+def decode_ports(bindings: dict[str, Any]) -> tuple[str, ...]:
+    """PortBindings as texts. Raises InvalidArgument."""
+    ports = []
+    for port, places in bindings.items():
+        number, _, protocol = port.partition("/")
+        if (
+            not number.isdigit()
+            or not 0 < int(number[:6]) < 65536
+            or protocol not in ("", "tcp", "udp", "sctp")
+        ):
+            raise InvalidArgument(f"invalid port specification: {port[:40]!r}")
+        check(f"HostConfig.PortBindings.{port}", "list", places)
+        for place in places or [{}]:
+            check(f"HostConfig.PortBindings.{port}", "object", place)
+            host = place.get("HostPort") or ""
+            check("HostConfig.PortBindings.HostPort", "string", host)
+            ports.append(f"{host[:20]}:{port}")
+    return tuple(ports)
+
+
+def decode_networking(document: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    """NetworkingConfig, all of whose wishes need networks. Raises InvalidArgument, NotImplemented."""
+    endpoints = document.get("EndpointsConfig")
+    check("NetworkingConfig.EndpointsConfig", "object", endpoints)
+    if len(endpoints or {}) > ENDPOINTS_MAX:
+        raise InvalidArgument(f"more than {ENDPOINTS_MAX} networks")
+    found = {}
+    for name, settings in (endpoints or {}).items():
+        check(f"NetworkingConfig.EndpointsConfig.{name[:80]}", "object", settings)
+        if name not in OWN_NETWORKS:
+            raise errors.NotImplemented(
+                f"network {name[:80]} cannot be joined: networks are not there yet", "use none"
+            )
+        found[name] = read_section("EndpointSettings", ENDPOINT, settings or {}, warnings)
+    return {"EndpointsConfig": found} if found else {}
+
+
+# -- exec
+
+EXEC_FIELDS = {
+    "AttachStdin": "bool", "AttachStdout": "bool", "AttachStderr": "bool", "DetachKeys": "string", "Tty": "bool",
+    "Env": "strings", "Cmd": "words", "Privileged": "bool", "User": "string", "WorkingDir": "string",
+    "ConsoleSize": "list", "Detach": "bool", "Container": "string",
+}  # fmt: skip
+
+
+def read_exec_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """The known fields of an exec's create or start, by proper name. Raises InvalidArgument."""
+    proper = {name.lower(): name for name in EXEC_FIELDS}
+    found = {}
+    for name, value in document.items():
+        if known := proper.get(name.lower()):
+            check(f"ExecConfig.{known}", EXEC_FIELDS[known], value)
+            found[known] = value
+    return found
+
+
+def decode_exec(document: dict[str, Any]) -> ExecSpec:
+    """What `POST /containers/…/exec` asks for. Raises InvalidArgument."""
+    found = read_exec_fields(document)
+    return ExecSpec(
+        cmd=decode_words(found.get("Cmd")) or (),
+        env=tuple(found.get("Env") or ()),
+        working_dir=found.get("WorkingDir") or "",
+        user=found.get("User") or "",
+        tty=bool(found.get("Tty")),
+        attach_stdin=bool(found.get("AttachStdin")),
+        attach_stdout=bool(found.get("AttachStdout")),
+        attach_stderr=bool(found.get("AttachStderr")),
+        privileged=bool(found.get("Privileged")),
+        detach_keys=found.get("DetachKeys") or "",
+    )
+
+
+# -- numbers and times
+
+
+def decode_size(call_value: str, what: str) -> int:
+    """A terminal's height or width. Raises InvalidArgument."""
+    number = read_integer(call_value)
+    if not 0 <= number <= CONSOLE_MAX:
+        raise InvalidArgument(f"invalid {what}: {number} is out of range")
+    return number

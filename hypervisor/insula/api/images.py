@@ -1,0 +1,168 @@
+"""Endpoints of images. There are no registries yet: what would pull says so, in the form that clients expect."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any
+
+from aiohttp.web import StreamResponse
+
+from insula import errors
+from insula.api.call import JSON_TYPE, Call
+from insula.api.image_json import encode_history, encode_image, encode_listed_image, encode_removed
+from insula.api.router import Route
+from insula.errors import InsulaError, InvalidArgument, NotFound
+from insula.image.archive import Loaded, LoadProgress
+from insula.image.change import Change
+
+
+async def list_(call: Call) -> StreamResponse:
+    if call.flag("shared-size"):
+        raise errors.NotImplemented("shared sizes of images are not measured yet")
+    containers = Counter(view.image_id for view in call.engine.containers.list())
+    images = call.engine.images.list(call.filters())
+    return call.json([encode_listed_image(image, containers[image.id], call.version) for image in images])
+
+
+async def inspect(call: Call) -> StreamResponse:
+    platform = read_platform(call.text("platform")) if call.version >= (1, 49) else None
+    if call.flag("manifests") and platform:
+        raise InvalidArgument("conflicting options: manifests and platform options cannot both be set")
+    return call.json(encode_image(call.engine.images.find(call.names["name"], platform), call.version))
+
+
+async def history(call: Call) -> StreamResponse:
+    platform = read_platform(call.text("platform")) if call.version >= (1, 48) else None
+    return call.json(encode_history(call.engine.images.find(call.names["name"], platform)))
+
+
+def read_platform(text: str) -> str | None:
+    """`linux/arm64`, or the API's JSON form of a platform. Raises InvalidArgument."""
+    if not text.startswith("{"):
+        return text or None
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument("invalid platform: it is not JSON") from error
+    parts = [document.get(name) or "" for name in ("os", "architecture", "variant")]
+    if not all(isinstance(part, str) for part in parts):
+        raise InvalidArgument("invalid platform: its os, architecture and variant are strings")
+    return "/".join(part for part in parts if part)
+
+
+async def tag(call: Call) -> StreamResponse:
+    repository = call.text("repo")
+    target = f"{repository}:{call.text('tag')}" if call.text("tag") else repository
+    await call.engine.images.tag(call.names["name"], target)
+    return call.empty(201)
+
+
+async def remove(call: Call) -> StreamResponse:
+    in_use = call.engine.containers.images_in_use()
+    removed = await call.engine.images.remove(call.names["name"], force=call.flag("force"), in_use=in_use)
+    return call.json(encode_removed(removed))
+
+
+# -- load, import, pull
+
+
+async def load(call: Call) -> StreamResponse:
+    """Progress as it comes; once the stream has begun, a failure is told in it."""
+    platform = read_platform(call.text("platform")) if call.version >= (1, 48) else None
+    quiet = call.flag("quiet")
+
+    async def lines() -> AsyncIterator[dict[str, Any]]:
+        async with aclosing(call.engine.images.load(call.chunks(), platform)) as events:  # type: ignore[type-var]
+            async for event in events:
+                if isinstance(event, Loaded):
+                    yield {"stream": f"{event}\n"}
+                elif not quiet:
+                    yield progress(event)
+
+    return await send_lines(call, lines())
+
+
+def progress(event: LoadProgress) -> dict[str, Any]:
+    if not event.total:
+        return {"status": event.status}
+    return {"status": event.status, "id": "image",
+            "progressDetail": {"current": event.current, "total": event.total},
+            "progress": f"{event.current}/{event.total}"}  # fmt: skip
+
+
+async def create(call: Call) -> StreamResponse:
+    """Import (`fromSrc`), or pull (`fromImage`)."""
+    image, source = call.text("fromImage"), call.text("fromSrc")
+    if image:
+        name = image.removeprefix("docker.io/library/").removeprefix("docker.io/")
+        text = call.text("tag")
+        if text and ":" not in name.rpartition("/")[2]:
+            name += f"@{text}" if text.startswith("sha256:") else f":{text}"
+        check_platform(call, name)
+        raise NotFound(
+            f"pull access denied for {name[:200]}: it is not here, and registries are not there yet",
+            "use `docker load`, `docker import` or `insula bootstrap busybox`",
+        )
+    if not source:
+        raise InvalidArgument("neither fromImage nor fromSrc is given")
+    if source != "-":
+        raise errors.NotImplemented(
+            "import from an address is not there yet", "download it and import the file"
+        )
+    repository = call.text("repo")
+    change = Change(
+        reference=f"{repository}:{call.text('tag')}" if repository and call.text("tag") else repository,
+        platform=call.text("platform"),
+        message=call.text("message"),
+        changes=tuple(call.texts("changes")),
+    )
+
+    async def lines() -> AsyncIterator[dict[str, Any]]:
+        made = await call.engine.images.import_(call.chunks(), change)
+        yield {"status": made.id}
+
+    return await send_lines(call, lines())
+
+
+def check_platform(call: Call, name: str) -> None:
+    """A client pulls what is here for other platforms only: says for which. Raises NotFound."""
+    with suppress(InvalidArgument):
+        listed = call.engine.images.list({"reference": [name]})
+        if listed and (wanted := read_platform(call.text("platform"))):
+            call.engine.images.find(name, wanted)
+
+
+async def send_lines(call: Call, source: AsyncIterator[dict[str, Any]]) -> StreamResponse:
+    """A stream of JSON objects. A failure before the first line is a status, one after it a line."""
+    response = None
+    try:
+        async for line in source:
+            response = response or await call.stream(JSON_TYPE)
+            await response.write(json.dumps(line).encode() + b"\r\n")
+    except InsulaError as error:
+        if response is None:
+            raise
+        line = {"errorDetail": {"message": str(error)}, "error": str(error)}
+        await response.write(json.dumps(line).encode() + b"\r\n")
+    return response or await call.stream(JSON_TYPE)
+
+
+async def later(call: Call) -> StreamResponse:
+    raise errors.NotImplemented("images cannot be saved, pushed, searched or pruned yet")
+
+
+ROUTES = (
+    Route("GET", "/images/json", list_),
+    Route("GET", "/images/search", later),
+    Route("GET", "/images/get", later),
+    Route("POST", "/images/create", create, stream=True),
+    Route("POST", "/images/load", load, stream=True),
+    Route("POST", "/images/prune", later),
+    Route("GET", "/images/{name:path}/json", inspect),
+    Route("GET", "/images/{name:path}/history", history),
+    Route("GET", "/images/{name:path}/get", later),
+    Route("POST", "/images/{name:path}/push", later),
+    Route("POST", "/images/{name:path}/tag", tag),
+    Route("DELETE", "/images/{name:path}", remove),
+)

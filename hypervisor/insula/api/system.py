@@ -1,0 +1,146 @@
+"""Endpoints of the engine itself: ping, version, info, events."""
+
+import asyncio
+import json
+import os
+import platform
+import time
+from typing import Any
+
+from aiohttp.web import Response, StreamResponse
+
+from insula.api.call import JSON_TYPE, Call
+from insula.api.moments import BILLION, format_ns
+from insula.api.router import Route
+from insula.api.selection import encode_event, read_selection
+from insula.api.versions import API_VERSION, MIN_API_VERSION, VERSION
+
+NO_CACHE = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
+GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+RELEASE = os.uname().release
+ARCHITECTURE = os.uname().machine
+
+
+async def ping(call: Call) -> StreamResponse:
+    body = b"" if call.request.method == "HEAD" else b"OK"
+    return Response(body=body, headers={**NO_CACHE, "Content-Type": "text/plain; charset=utf-8"})
+
+
+async def version(call: Call) -> StreamResponse:
+    api, oldest = (".".join(map(str, v)) for v in (API_VERSION, MIN_API_VERSION))
+    architecture = GO_ARCHITECTURES.get(ARCHITECTURE, ARCHITECTURE)
+    details = {
+        "ApiVersion": api, "Arch": architecture, "KernelVersion": RELEASE, "MinAPIVersion": oldest,
+        "Os": "linux", "Experimental": "false",
+    }  # fmt: skip
+    return call.json(
+        {
+            "Platform": {"Name": "Insula"},
+            "Components": [
+                {"Name": "Engine", "Version": VERSION, "Details": details},
+                {"Name": "Python", "Version": platform.python_version(), "Details": {}},
+            ],
+            "Version": VERSION,
+            "ApiVersion": api,
+            "MinAPIVersion": oldest,
+            "GitCommit": "",
+            "GoVersion": "",
+            "Os": "linux",
+            "Arch": architecture,
+            "KernelVersion": RELEASE,
+            "BuildTime": "",
+        }
+    )
+
+
+def read_host() -> tuple[str, int]:
+    """The distribution's name and the memory in bytes. Reads files: not on the event loop's thread."""
+    name = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    return name, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+async def info(call: Call) -> StreamResponse:
+    engine = call.engine
+    views = engine.containers.list()
+    system, memory = await asyncio.to_thread(read_host)
+    running = sum(view.state.running for view in views)
+    host = engine.host.info()
+    document: dict[str, Any] = {
+        "ID": engine.id,
+        "Containers": len(views),
+        "ContainersRunning": running,
+        "ContainersPaused": 0,
+        "ContainersStopped": len(views) - running,
+        "Images": len(engine.images.list()),
+        "Driver": "insula",
+        "DriverStatus": [["Layers", "squashfs"], ["Writable", "ext4"]],
+        "Plugins": {"Volume": [], "Network": [], "Authorization": None, "Log": ["json-file", "none"]},
+        "MemoryLimit": True, "SwapLimit": False, "CpuCfsPeriod": False, "CpuCfsQuota": False, "CPUShares": False,
+        "CPUSet": False, "PidsLimit": True, "IPv4Forwarding": True, "OomKillDisable": False,
+        "Debug": False,
+        "NFd": 0,
+        "NGoroutines": len(asyncio.all_tasks()),
+        "SystemTime": format_ns(time.time_ns()),
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "none",
+        "CgroupVersion": "2",
+        "NEventsListener": 0,
+        "KernelVersion": RELEASE,
+        "OperatingSystem": system,
+        "OSVersion": "",
+        "OSType": "linux",
+        "Architecture": ARCHITECTURE,
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []},
+        "NCPU": os.cpu_count() or 1,
+        "MemTotal": memory,
+        "DockerRootDir": str(engine.paths.home),
+        "HttpProxy": "", "HttpsProxy": "", "NoProxy": "",
+        "Name": os.uname().nodename,
+        "Labels": [],
+        "ExperimentalBuild": False,
+        "ServerVersion": VERSION,
+        "Runtimes": {"insula": {"path": "insula"}},
+        "DefaultRuntime": "insula",
+        "Swarm": {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False,
+                  "Error": "", "RemoteManagers": None},
+        "LiveRestoreEnabled": True,
+        "Isolation": "",
+        "InitBinary": "insula",
+        "SecurityOptions": await engine.host.walls(),
+        "Warnings": ["WARNING: networks are not there yet: containers have their loopback only"],
+        "Insula": host,
+    }  # fmt: skip
+    return call.json(document)
+
+
+async def events(call: Call) -> StreamResponse:
+    """What was kept since a moment, then what happens; ends at `until`, at once if that is past."""
+    selection = read_selection(call)
+    with call.engine.events.subscribe() as subscription:
+        kept = (
+            call.engine.events.history()
+        )  # no await since subscribing: nothing is missed, nothing is double
+        response = await call.stream(JSON_TYPE)
+        if selection.since_ns:
+            for event in kept:
+                if selection.since_ns <= event.time_ns and selection.takes(event):
+                    await response.write(json.dumps(encode_event(event)).encode() + b"\n")
+        left = (selection.until_ns - time.time_ns()) / BILLION if selection.until_ns else None
+        try:
+            async with asyncio.timeout(left):
+                async for event in subscription:
+                    if selection.takes(event):
+                        await response.write(json.dumps(encode_event(event)).encode() + b"\n")
+        except TimeoutError:
+            pass
+        return response
+
+
+ROUTES = (
+    Route("GET", "/_ping", ping),
+    Route("HEAD", "/_ping", ping),
+    Route("GET", "/version", version),
+    Route("GET", "/info", info),
+    Route("GET", "/events", events, stream=True),
+)

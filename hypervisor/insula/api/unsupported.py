@@ -1,0 +1,124 @@
+"""What Docker has and Insula has not: each endpoint with its own plain answer, none of them silence.
+
+Swarm and its kin are answered as by an engine that is no swarm node; plug-ins are an empty list; the rest names
+what comes later.
+"""
+
+from aiohttp.web import StreamResponse
+
+from insula import errors
+from insula.api.call import Call
+from insula.api.router import Handler, Route
+from insula.errors import InvalidArgument, NotFound, Unavailable
+
+NOT_A_MANAGER = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to '
+    "swarm and try again."
+)
+METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD")
+
+
+def later(what: str, hint: str = "") -> Handler:
+    """A handler that refuses with 501."""
+
+    async def refuse(call: Call) -> StreamResponse:
+        raise errors.NotImplemented(f"{what} not there yet", hint)
+
+    return refuse
+
+
+async def no_swarm(call: Call) -> StreamResponse:
+    raise Unavailable(NOT_A_MANAGER)
+
+
+async def leave_swarm(call: Call) -> StreamResponse:
+    raise Unavailable("This node is not part of a swarm")
+
+
+async def no_networks(call: Call) -> StreamResponse:
+    """An empty list is the truth: there is none that a container could join."""
+    call.filters()
+    return call.json([])
+
+
+async def no_volumes(call: Call) -> StreamResponse:
+    call.filters()
+    return call.json({"Volumes": [], "Warnings": None})
+
+
+async def no_network(call: Call) -> StreamResponse:
+    raise NotFound(f"network {call.names['id'][:120]} not found")
+
+
+async def no_volume(call: Call) -> StreamResponse:
+    raise NotFound(f"get {call.names['name'][:120]}: no such volume")
+
+
+async def no_plugins(call: Call) -> StreamResponse:
+    return call.json([])
+
+
+async def no_plugin(call: Call) -> StreamResponse:
+    raise NotFound(f'plugin "{call.names["name"][:120]}" not found')
+
+
+async def known_container(call: Call) -> StreamResponse:
+    """An unknown container is 404 whatever the verb; a known one is told that the verb comes later."""
+    call.engine.containers.inspect(call.names["id"])
+    raise errors.NotImplemented(f"{call.request.path.rpartition('/')[2]} of a container is not there yet")
+
+
+async def no_copy_here(call: Call) -> StreamResponse:
+    if not call.text("path"):
+        raise InvalidArgument("missing parameter in container path: path")
+    return await known_container(call)
+
+
+def swarm_routes() -> list[Route]:
+    nouns = ("swarm", "nodes", "services", "tasks", "secrets", "configs")
+    found = [Route("POST", "/swarm/leave", leave_swarm)]
+    for noun in nouns:
+        for method in METHODS:
+            found.append(Route(method, f"/{noun}", no_swarm))
+            found.append(Route(method, f"/{noun}/{{rest:path}}", no_swarm))
+    return found
+
+
+CONTAINER_VERBS = (
+    ("GET", "top"), ("GET", "changes"), ("GET", "export"), ("GET", "stats"), ("POST", "update"), ("POST", "pause"),
+    ("POST", "unpause"), ("GET", "attach/ws"), ("GET", "checkpoints"), ("POST", "checkpoints"),
+)  # fmt: skip
+
+ROUTES = (
+    *swarm_routes(),
+    *(Route(method, f"/containers/{{id:path}}/{verb}", known_container) for method, verb in CONTAINER_VERBS),
+    *(Route(method, "/containers/{id:path}/archive", no_copy_here) for method in ("HEAD", "GET", "PUT")),
+    Route("POST", "/containers/prune", later("pruning containers is")),
+    Route("GET", "/networks", no_networks),
+    Route("GET", "/networks/", no_networks),
+    Route("POST", "/networks/create", later("networks are")),
+    Route("POST", "/networks/prune", later("networks are")),
+    Route("GET", "/networks/{id}", no_network),
+    Route("DELETE", "/networks/{id}", no_network),
+    Route("POST", "/networks/{id}/connect", no_network),
+    Route("POST", "/networks/{id}/disconnect", no_network),
+    Route("GET", "/volumes", no_volumes),
+    Route("POST", "/volumes/create", later("volumes are")),
+    Route("POST", "/volumes/prune", later("volumes are")),
+    Route("GET", "/volumes/{name}", no_volume),
+    Route("DELETE", "/volumes/{name}", no_volume),
+    Route("PUT", "/volumes/{name}", no_swarm),
+    Route("POST", "/build", later("builds are", "load or import an image")),
+    Route("POST", "/build/prune", later("builds are")),
+    Route("POST", "/build/cancel", later("builds are")),
+    Route("POST", "/commit", later("commit is", "import a root file system")),
+    Route("POST", "/session", later("sessions of a builder are")),
+    Route("POST", "/grpc", later("sessions of a builder are")),
+    Route("POST", "/auth", later("registries are")),
+    Route("GET", "/distribution/{name:path}/json", later("registries are")),
+    Route("GET", "/system/df", later("disk usage is")),
+    Route("GET", "/plugins", no_plugins),
+    Route("GET", "/plugins/{name:path}/json", no_plugin),
+    Route("GET", "/plugins/privileges", later("plug-ins are")),
+    *(Route(method, "/plugins/{rest:path}", later("plug-ins are")) for method in METHODS),
+)

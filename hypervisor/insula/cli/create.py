@@ -1,0 +1,239 @@
+"""Flags of `run` and `create` → the Engine API's create request. Pure, but for the files that a flag names.
+
+Checks only what cannot be sent: sizes, numbers, pairs. Sense is the daemon's to judge, for every client alike.
+"""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from insula.cli import create_flags as table
+from insula.cli.failure import UsageFailure
+from insula.cli.flags import Options
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+FILE_MAX = 4 << 20
+STREAMS = ("stdin", "stdout", "stderr")
+Document = dict[str, Any]
+
+
+def make_document(options: Options, detach: bool) -> Document:
+    """The body of `POST /containers/create`. Raises UsageFailure."""
+    image, *command = options.arguments
+    attached = attached_streams(options, detach)
+    stdin = options.flag("interactive")
+    config: Document = {
+        "Image": image,
+        "Cmd": command or None,
+        "Env": environment(options),
+        "Labels": pairs(options.texts("label") + read_files(options.texts("label-file"))),
+        "Tty": options.flag("tty"),
+        "OpenStdin": stdin,
+        "StdinOnce": stdin and "stdin" in attached,
+        "AttachStdin": "stdin" in attached,
+        "AttachStdout": "stdout" in attached,
+        "AttachStderr": "stderr" in attached,
+        "HostConfig": host_config(options),
+    }
+    config |= {field: options.text(flag) for flag, field in table.CONFIG_TEXTS.items() if options.given(flag)}
+    if options.given("entrypoint"):
+        config["Entrypoint"] = [options.text("entrypoint")]
+    if options.given("stop-timeout"):
+        config["StopTimeout"] = options.number("stop-timeout")
+    if options.flag("no-healthcheck"):
+        config["Healthcheck"] = {"Test": ["NONE"]}
+    if options.given("expose"):
+        config["ExposedPorts"] = {with_protocol(port): {} for port in options.texts("expose")}
+    return config
+
+
+def attached_streams(options: Options, detach: bool) -> list[str]:
+    """Raises UsageFailure."""
+    named = [name.lower() for name in options.texts("attach")]
+    for name in named:
+        if name not in STREAMS:
+            raise UsageFailure(f"invalid argument {name[:80]!r} for --attach: stdin, stdout or stderr")
+    if named and detach:
+        raise UsageFailure("conflicting options: cannot specify both --attach and --detach")
+    if named or detach:
+        return named
+    return ["stdin", "stdout", "stderr"] if options.flag("interactive") else ["stdout", "stderr"]
+
+
+def host_config(options: Options) -> Document:
+    """Raises UsageFailure."""
+    readers: tuple[tuple[dict[str, str], Callable[[str], Any]], ...] = (
+        (table.HOST_LISTS, options.texts),
+        (table.HOST_TEXTS, options.text),
+        (table.HOST_BOOLS, options.flag),
+        (table.HOST_NUMBERS, options.number),
+        (table.HOST_SIZES, lambda flag: parse_size(options.text(flag), flag)),
+        (table.HOST_PAIRS, lambda flag: pairs(options.texts(flag))),
+    )
+    host = {
+        field: read(flag) for fields, read in readers for flag, field in fields.items() if options.given(flag)
+    }
+    host |= special_fields(options)
+    return host
+
+
+def special_fields(options: Options) -> Document:
+    """What needs more than a look into the table. Raises UsageFailure."""
+    host: Document = {}
+    if options.given("cpus"):
+        host["NanoCpus"] = parse_cpus(options.text("cpus"))
+    if options.given("tmpfs"):
+        host["Tmpfs"] = {
+            path: rest for path, _, rest in (text.partition(":") for text in options.texts("tmpfs"))
+        }
+    if options.given("restart"):
+        name, _, count = options.text("restart").partition(":")
+        if count and not (count.isascii() and count.isdigit()):
+            raise UsageFailure(f"invalid argument {options.text('restart')[:80]!r} for --restart")
+        host["RestartPolicy"] = {"Name": name, "MaximumRetryCount": int(count[:9] or 0)}
+    if options.given("log-driver") or options.given("log-opt"):
+        host["LogConfig"] = {"Type": options.text("log-driver"), "Config": pairs(options.texts("log-opt"))}
+    if options.given("publish"):
+        host["PortBindings"] = port_bindings(options.texts("publish"))
+    if options.given("device"):
+        host["Devices"] = [device(text) for text in options.texts("device")]
+    return host
+
+
+def query(options: Options) -> Document:
+    """The query of the create request. Raises UsageFailure."""
+    pull = options.text("pull", "missing")
+    if pull not in ("missing", "never"):
+        raise UsageFailure(
+            f"--pull {pull[:40]} cannot be had: there are no registries yet (use missing or never)"
+        )
+    return {"name": options.text("name") or None, "platform": options.text("platform") or None}
+
+
+# -- values
+
+
+def parse_size(text: str, flag: str) -> int:
+    """`512m`, `2GiB`, `1.5g`, bytes without a unit. Raises UsageFailure."""
+    if text == "-1" and flag == "memory-swap":
+        return -1
+    word = text.strip().lower()
+    number = word.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    unit = word[len(number) :].strip().removesuffix("ib") or ""
+    unit = unit.removesuffix("b") if len(unit) > 1 else unit
+    value = parse_decimal(number)
+    if value is None or unit not in UNITS or value < 0:
+        raise UsageFailure(f"invalid argument {text[:80]!r} for --{flag}: invalid size (for example 512m)")
+    size = int(value * UNITS[unit])
+    if size >= 1 << 63:
+        raise UsageFailure(f"invalid argument {text[:80]!r} for --{flag}: out of range")
+    return size
+
+
+def parse_decimal(text: str) -> "Decimal | None":
+    """A plain decimal number of sensible length; None for anything else."""
+    from decimal import Decimal, InvalidOperation
+
+    if len(text) > 30 or not text.isascii() or not text.replace(".", "", 1).removeprefix("-").isdigit():
+        return None
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+def parse_cpus(text: str) -> int:
+    """In billionths. Raises UsageFailure."""
+    value = parse_decimal(text)
+    if value is None or value >= 1 << 32:
+        raise UsageFailure(f"invalid argument {text[:80]!r} for --cpus: invalid number (for example 1.5)")
+    nano = value * 1_000_000_000
+    if nano != int(nano):
+        raise UsageFailure(f"invalid argument {text[:80]!r} for --cpus: value is too precise")
+    return int(nano)
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """KEY=VALUE, or KEY alone. Raises UsageFailure."""
+    found = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if not key:
+            raise UsageFailure(f"invalid argument {text[:80]!r}: KEY=VALUE is wanted")
+        found[key] = value
+    return found
+
+
+def environment(options: Options) -> list[str]:
+    """Files first, so that -e wins. A name without a value passes ours on, if there is one. Raises UsageFailure."""
+    found = []
+    for text in read_files(options.texts("env-file")) + options.texts("env"):
+        name, equals, _ = text.partition("=")
+        if not name:
+            raise UsageFailure(f"invalid environment variable: {text[:80]!r}")
+        if equals:
+            found.append(text)
+        elif name in os.environ:
+            found.append(f"{name}={os.environ[name]}")
+    return found
+
+
+def read_files(names: list[str]) -> list[str]:
+    """The lines of files that hold one pair a line; `#` begins a comment. Raises UsageFailure."""
+    found = []
+    for name in names:
+        try:
+            with open(name, "rb") as file:
+                raw = file.read(FILE_MAX + 1)
+            text = raw.decode().removeprefix("\ufeff")
+        except OSError as error:
+            raise UsageFailure(f"cannot read {name}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UsageFailure(f"cannot read {name}: it is not UTF-8") from error
+        if len(raw) > FILE_MAX:
+            raise UsageFailure(f"cannot read {name}: it has more than {FILE_MAX >> 20} MiB")
+        lines = [line.lstrip() for line in text.split("\n")]
+        found += [
+            check_line(line.removesuffix("\r"), name) for line in lines if line.strip() and line[0] != "#"
+        ]
+    return found
+
+
+def check_line(line: str, name: str) -> str:
+    key = line.partition("=")[0]
+    if any(letter.isspace() for letter in key):
+        raise UsageFailure(f"{name}: the name {key[:80]!r} contains white space")
+    return line
+
+
+# -- ports and devices, which the daemon answers
+
+
+def with_protocol(port: str) -> str:
+    return port if "/" in port else f"{port}/tcp"
+
+
+def port_bindings(texts: list[str]) -> Document:
+    """`[address:][port:]port[/protocol]`."""
+    found: Document = {}
+    for text in texts:
+        rest, slash, protocol = text.partition("/")
+        places, _, inside = rest.rpartition(":")
+        address, _, outside = places.rpartition(":")
+        found.setdefault(f"{inside}/{protocol if slash else 'tcp'}", []).append(
+            {"HostIp": address.strip("[]"), "HostPort": outside}
+        )
+    return found
+
+
+def device(text: str) -> Document:
+    source, _, rest = text.partition(":")
+    target, _, permissions = rest.partition(":")
+    return {
+        "PathOnHost": source,
+        "PathInContainer": target or source,
+        "CgroupPermissions": permissions or "rwm",
+    }

@@ -1,0 +1,71 @@
+"""stop, restart, kill, rm, rename: what ends or changes containers that are there."""
+
+import sys
+
+from insula.cli.client import Query, path
+from insula.cli.failure import ApiFailure
+from insula.cli.flags import BOOL, NUMBER, TEXT, Flag
+from insula.cli.verb import Call, Verb, each
+
+NOT_FOUND = 404
+
+
+def ask_each(call: Call, act: str, query: Query, notice: str) -> int:
+    def ask(name: str) -> None:
+        call.client.call("POST", path("containers", name, act), query, notice=f"{notice} {name}")
+        print(name, flush=True)
+
+    return each(call.options.arguments, ask)
+
+
+def grace(call: Call) -> Query:
+    options = call.options
+    return {"t": options.number("time"), "signal": options.text("signal") or None}
+
+
+def stop(call: Call) -> int:
+    return ask_each(call, "stop", grace(call), "stopping")
+
+
+def restart(call: Call) -> int:
+    return ask_each(call, "restart", grace(call), "restarting")
+
+
+def kill(call: Call) -> int:
+    return ask_each(call, "kill", {"signal": call.options.text("signal") or None}, "killing")
+
+
+def remove(call: Call) -> int:
+    options = call.options
+    query = {"force": options.flag("force"), "v": options.flag("volumes")}
+
+    def remove_one(name: str) -> None:
+        try:
+            call.client.call("DELETE", path("containers", name), query, notice=f"removing {name}")
+        except ApiFailure as failure:
+            if not (failure.code == NOT_FOUND and options.flag("force")):
+                raise
+            print(failure.message, file=sys.stderr)
+            return
+        print(name, flush=True)
+
+    return each(options.arguments, remove_one)
+
+
+def rename(call: Call) -> int:
+    old, new = call.options.arguments
+    call.client.call("POST", path("containers", old, "rename"), {"name": new})
+    return 0
+
+
+SIGNAL = Flag("signal", "s", TEXT, "Signal to send")
+TIME = Flag("time", "t", NUMBER, "Seconds to wait before SIGKILL (-1: for ever)")
+VERBS = {
+    "stop": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Stop running containers", stop, (SIGNAL, TIME), least=1),
+    "restart": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Restart containers", restart, (SIGNAL, TIME), least=1),
+    "kill": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Kill running containers", kill, (SIGNAL,), least=1),
+    "rm": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Remove containers", remove,
+               (Flag("force", "f", BOOL, "Kill it if it runs"),
+                Flag("volumes", "v", BOOL, "Remove its anonymous volumes")), least=1),
+    "rename": Verb("CONTAINER NEW_NAME", "Rename a container", rename, least=2, most=2),
+}  # fmt: skip

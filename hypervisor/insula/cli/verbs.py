@@ -1,0 +1,69 @@
+"""Which module does which verb: a module is imported when its verb is used, and not before."""
+
+from importlib import import_module
+
+from insula.cli.failure import Failure, UsageFailure
+from insula.cli.verb import Verb
+
+MODULES = {
+    "run": ("run", "create", "start", "attach", "wait"),
+    "exec_": ("exec",),
+    "life": ("stop", "restart", "kill", "rm", "rename"),
+    "containers_list": ("ps",),
+    "images": ("images", "tag", "rmi", "history"),
+    "image_upload": ("load", "import", "bootstrap"),
+    "look": ("inspect", "logs", "events"),
+    "system": ("version", "info", "doctor"),
+}
+HOME = {verb: module for module, verbs in MODULES.items() for verb in verbs}
+
+OF_CONTAINERS = ("attach", "create", "exec", "inspect", "kill", "logs", "rename", "restart", "rm", "run", "start",
+                 "stop", "wait")  # fmt: skip
+GROUPS = {
+    "container": {name: name for name in OF_CONTAINERS} | {"ls": "ps", "list": "ps", "ps": "ps", "remove": "rm"},
+    "image": {"ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect", "load": "load",
+              "import": "import", "tag": "tag", "history": "history"},
+    "system": {"info": "info", "events": "events"},
+}  # fmt: skip
+
+LATER = frozenset({
+    "build", "builder", "buildx", "commit", "compose", "config", "context", "cp", "df", "diff", "export", "login",
+    "logout", "manifest", "network", "node", "pause", "plugin", "port", "prune", "pull", "push", "save", "search",
+    "secret", "service", "stack", "stats", "swarm", "top", "trust", "unpause", "update", "volume",
+})  # fmt: skip
+
+
+def find_verb(words: list[str]) -> tuple[str, Verb, list[str]]:
+    """Its name as typed, itself, and the words that are its own. Raises UsageFailure, Failure."""
+    name, *rest = words
+    if name in GROUPS and rest and not rest[0].startswith("-"):
+        group, name = GROUPS[name], rest.pop(0)
+        shown = f"{words[0]} {name}"
+        if name not in group:
+            raise unknown(shown, name)
+        return shown, open_verb(group[name]), rest
+    if name in GROUPS:
+        raise UsageFailure(f"'insula {name}' needs a verb: {', '.join(sorted(GROUPS[name]))}")
+    if name not in HOME:
+        raise unknown(name, name)
+    return name, open_verb(name), rest
+
+
+def open_verb(name: str) -> Verb:
+    verb: Verb = import_module(f"insula.cli.{HOME[name]}").VERBS[name]
+    return verb
+
+
+def unknown(shown: str, name: str) -> Failure:
+    if name in LATER or shown.split()[0] in LATER:
+        return Failure(f"'{shown}' is not there yet: this version runs containers and holds their images")
+    return Failure(f"unknown command '{shown[:80]}' (see insula --help)")
+
+
+def describe_all() -> str:
+    """The list of verbs, for `insula --help`."""
+    names = sorted(HOME)
+    width = max(map(len, names))
+    lines = [f"  {name:<{width}}   {open_verb(name).help}" for name in names]
+    lines.append(f"  {'daemon':<{width}}   Run the daemon in the foreground")
+    return "\n".join(sorted(lines))

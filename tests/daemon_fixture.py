@@ -1,0 +1,206 @@
+"""A real daemon process on folders of its own, for tests: the docker command, docker-py and insula against it.
+
+    daemon = DaemonProcess(); daemon.start(); …; daemon.close()
+
+`close` ends the daemon and then every machine it left running (machines outlive it by design).
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = str(ROOT / ".venv" / "bin" / "python") if (ROOT / ".venv").exists() else sys.executable
+START_TIMEOUT = 60.0
+
+
+class Answer:
+    """One answer of the API."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def message(self) -> str:
+        return str(self.json()["message"])
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float = 60.0) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class DaemonProcess:
+    """One daemon and its folders. Its run directory is short: socket paths have a limit."""
+
+    def __init__(self, home: Path | None = None, *, debug: bool = True) -> None:
+        self._own = Path(tempfile.mkdtemp(prefix="ins-", dir="/tmp"))
+        self._own.chmod(0o711)
+        self.home = home or self._own / "home"
+        self.run = self._own / "run"
+        self.debug = debug
+        self.process: subprocess.Popen[bytes] | None = None
+        self.env = {
+            "PATH": os.environ["PATH"], "HOME": str(self._own), "INSULA_HOME": str(self.home),
+            "INSULA_RUN": str(self.run), "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self._own),
+            "TERM": "xterm", "LC_ALL": "C.UTF-8",
+        }  # fmt: skip
+        self._client: docker.DockerClient | None = None
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "docker.sock"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    # -- life
+
+    def start(self) -> None:
+        """Returns when it can be connected to. Raises with its words if it does not start."""
+        ours, theirs = os.pipe()
+        os.set_inheritable(theirs, True)
+        argv = [
+            PYTHON,
+            "-m",
+            "insula.daemon",
+            "--ready-fd",
+            str(theirs),
+            *(["--debug"] if self.debug else []),
+        ]
+        self._said = self._own / f"stderr-{secrets.token_hex(4)}"
+        with open(self._said, "wb") as said:
+            self.process = subprocess.Popen(
+                argv, env=self.env, pass_fds=[theirs], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                start_new_session=True, cwd="/",
+            )  # fmt: skip
+        os.close(theirs)
+        try:
+            ready, _, _ = select.select([ours], [], [], START_TIMEOUT)
+            words = os.read(ours, 4096) if ready else b"nothing in time"
+        finally:
+            os.close(ours)
+        if words != b"ready\n":
+            self.kill()
+            raise AssertionError(f"the daemon did not start: {words.decode()} {self.said()}")
+
+    def said(self) -> str:
+        """What it wrote to its standard error (a defect, if anything)."""
+        return self._said.read_text()
+
+    def kill(self) -> None:
+        """SIGKILL: no farewell."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self) -> int:
+        """SIGTERM; its exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        status = self.process.wait(timeout=30)
+        self.process = None
+        return status
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        if self.process is not None:
+            self.stop()
+        self._kill_machines()
+        shutil.rmtree(self._own, ignore_errors=True)
+
+    def _kill_machines(self) -> None:
+        """The machines of this run directory alone: QEMU's -name holds the id, which is a folder's name here."""
+        folder = self.run / "machines"
+        ids = [entry.name.encode() for entry in folder.iterdir()] if folder.exists() else []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                command = (entry / "cmdline").read_bytes()
+                if b"qemu" in command and any(id in command for id in ids):
+                    os.kill(int(entry.name), signal.SIGKILL)
+
+    # -- clients
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """docker-py."""
+        if self._client is None:
+            self._client = docker.DockerClient(base_url=f"unix://{self.socket}", version="auto", timeout=120)
+        return self._client
+
+    def docker(
+        self, *args: str, timeout: float = 120, input: bytes | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """The docker command; its status is the caller's to judge."""
+        return subprocess.run(
+            ["docker", *args], env={**self.env, **(env or {})}, timeout=timeout, input=input, capture_output=True,
+            check=False,
+        )  # fmt: skip
+
+    def insula(
+        self, *args: str, timeout: float = 120, input: bytes | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """The insula command."""
+        return subprocess.run(
+            [PYTHON, "-m", "insula", *args], env=self.env, timeout=timeout, input=input, capture_output=True,
+            check=False,
+        )  # fmt: skip
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """One plain request. body: bytes as they are, or something that becomes JSON."""
+        raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        given = dict(headers or {})
+        if raw is not None:
+            given.setdefault("Content-Type", "application/json")
+        connection = UnixConnection(self.socket)
+        try:
+            connection.request(method, path, raw, given)
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), response.read())
+        finally:
+            connection.close()
+
+    def wait_for_log(self, words: str, timeout: float = 60) -> None:
+        """Until the daemon's log holds some words."""
+        deadline = time.monotonic() + timeout
+        while words not in (self.home / "daemon.log").read_text():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the log never said {words!r}")
+            time.sleep(0.05)

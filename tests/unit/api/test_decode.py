@@ -1,0 +1,150 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insula.api.decode import decode_bind, decode_container, decode_exec, decode_ports
+from insula.api.fields import CONFIG, ENDPOINT, HOST_CONFIG
+from insula.container.spec import ContainerSpec, MountRequest
+from insula.errors import InsulaError, InvalidArgument, NotImplemented
+
+
+def decode(document: dict[str, Any], name: str = "", platform: str = "") -> tuple[ContainerSpec, list[str]]:
+    return decode_container({"Image": "busybox", **document}, name, platform, (1, 51))
+
+
+CLI_RUN = {
+    "Hostname": "", "Domainname": "", "User": "", "AttachStdin": False, "AttachStdout": True, "AttachStderr": True,
+    "Tty": False, "OpenStdin": False, "StdinOnce": False, "Env": None, "Cmd": ["true"], "Image": "busybox",
+    "Volumes": {}, "WorkingDir": "", "Entrypoint": None, "OnBuild": None, "Labels": {},
+    "HostConfig": {
+        "Binds": None, "ContainerIDFile": "", "LogConfig": {"Type": "", "Config": {}}, "NetworkMode": "default",
+        "PortBindings": {}, "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "AutoRemove": True,
+        "VolumeDriver": "", "VolumesFrom": None, "ConsoleSize": [24, 80], "CapAdd": None, "CapDrop": None,
+        "CgroupnsMode": "", "Dns": [], "DnsOptions": [], "DnsSearch": [], "ExtraHosts": None, "GroupAdd": None,
+        "IpcMode": "", "Cgroup": "", "Links": None, "OomScoreAdj": 0, "PidMode": "", "Privileged": False,
+        "PublishAllPorts": False, "ReadonlyRootfs": False, "SecurityOpt": None, "UTSMode": "", "UsernsMode": "",
+        "ShmSize": 0, "Isolation": "", "CpuShares": 0, "Memory": 0, "NanoCpus": 0, "CgroupParent": "",
+        "BlkioWeight": 0, "BlkioWeightDevice": [], "BlkioDeviceReadBps": [], "BlkioDeviceWriteBps": [],
+        "BlkioDeviceReadIOps": [], "BlkioDeviceWriteIOps": [], "CpuPeriod": 0, "CpuQuota": 0,
+        "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0, "CpusetCpus": "", "CpusetMems": "", "Devices": [],
+        "DeviceCgroupRules": None, "DeviceRequests": None, "MemoryReservation": 0, "MemorySwap": 0,
+        "MemorySwappiness": -1, "OomKillDisable": False, "PidsLimit": 0, "Ulimits": [], "CpuCount": 0,
+        "CpuPercent": 0, "IOMaximumIOps": 0, "IOMaximumBandwidth": 0, "MaskedPaths": None, "ReadonlyPaths": None,
+    },
+    "NetworkingConfig": {
+        "EndpointsConfig": {
+            "default": {
+                "IPAMConfig": None, "Links": None, "Aliases": None, "MacAddress": "", "DriverOpts": None,
+                "GwPriority": 0, "NetworkID": "", "EndpointID": "", "Gateway": "", "IPAddress": "",
+                "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+                "DNSNames": None,
+            }
+        }
+    },
+}  # fmt: skip
+"""What the docker command 28 sends for `docker run --rm busybox true`."""
+
+
+def test_what_the_docker_command_sends_passes_without_a_word() -> None:
+    spec, warnings = decode(CLI_RUN)
+    assert warnings == []
+    assert spec.cmd == ("true",)
+    assert spec.auto_remove
+    assert (spec.console_rows, spec.console_columns) == (24, 80)
+
+
+def test_every_field_of_the_spec_is_reached() -> None:
+    spec, warnings = decode(
+        {
+            "Cmd": ["a"], "Entrypoint": "e", "Env": ["A=1"], "WorkingDir": "/w", "User": "u:g", "Tty": True,
+            "OpenStdin": True, "StdinOnce": True, "AttachStdin": True, "AttachStdout": True, "AttachStderr": True,
+            "Labels": {"l": "1"}, "Hostname": "h", "Domainname": "d", "StopSignal": "INT", "StopTimeout": 3,
+            "HostConfig": {
+                "Memory": 64 << 20, "NanoCpus": 500_000_000, "PidsLimit": 9, "ShmSize": 1 << 20, "Privileged": True,
+                "ReadonlyRootfs": True, "Init": True, "Tmpfs": {"/t": "size=1m"}, "AutoRemove": True,
+                "NetworkMode": "none", "LogConfig": {"Type": "none"}, "Isolation": "fresh", "ConsoleSize": [1, 2],
+                "Mounts": [{"Type": "tmpfs", "Target": "/m", "TmpfsOptions": {"SizeBytes": 4096, "Mode": 0o700}}],
+            },
+        },
+        name="/n1", platform="linux/arm64",
+    )  # fmt: skip
+    assert warnings == []
+    assert spec.entrypoint == ("e",)
+    assert spec.mounts == (MountRequest("tmpfs", "", "/m", False, "size=4096,mode=700"),)
+    assert spec.name == "n1"
+    default = ContainerSpec(image="busybox")
+    untouched = [f for f in ContainerSpec.__slots__ if getattr(spec, f) == getattr(default, f)]
+    assert sorted(untouched) == ["image", "log_options", "published", "raw_networking_config"]
+
+
+def test_names_of_fields_match_whatever_their_case() -> None:
+    spec, _ = decode({"cmd": ["x"], "hostconfig": {"privileged": True}})
+    assert spec.cmd == ("x",)
+    assert spec.privileged
+
+
+def test_binds() -> None:
+    assert decode_bind("/a:/b:ro") == MountRequest("bind", "/a", "/b", True, "ro")
+    assert decode_bind("name:/b") == MountRequest("volume", "name", "/b", False, "")
+    assert decode_bind("/b") == MountRequest("volume", "", "/b")
+    for text in (":/b", "/a:", "/a:/b:ro:x", ""):
+        if text:
+            with pytest.raises(InvalidArgument):
+                decode_bind(text)
+    with pytest.raises(NotImplemented, match="bind mounts"):
+        decode({"HostConfig": {"Binds": ["/a:/b"]}})
+
+
+def test_ports() -> None:
+    assert decode_ports({"80/tcp": [{"HostPort": "8080"}], "53/udp": None}) == ("8080:80/tcp", ":53/udp")
+    for ports in ({"0/tcp": None}, {"70000/tcp": None}, {"x": None}, {"80/odd": None}, {"80/tcp": "x"}):
+        with pytest.raises(InvalidArgument):
+            decode_ports(ports)
+
+
+def test_exec() -> None:
+    spec = decode_exec({"Cmd": ["a", "b"], "Tty": True, "User": "u", "Env": ["A=1"], "DetachKeys": "a"})
+    assert (spec.cmd, spec.tty, spec.user, spec.env, spec.detach_keys) == (
+        ("a", "b"),
+        True,
+        "u",
+        ("A=1",),
+        "a",
+    )
+    for wrong in ({}, {"Cmd": []}, {"Cmd": [""]}, {"Cmd": [1]}, {"Cmd": ["a"], "Tty": "x"}):
+        with pytest.raises(InvalidArgument):
+            decode_exec(wrong)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.sampled_from([f.name for f in (*CONFIG, *HOST_CONFIG, *ENDPOINT)]) | st.text(max_size=8)
+SECTION = st.dictionaries(NAMES, JSON, max_size=5)
+
+
+@given(
+    SECTION,
+    SECTION | JSON,
+    JSON | st.fixed_dictionaries({"EndpointsConfig": st.dictionaries(NAMES, SECTION)}),
+)
+def test_any_json_is_decoded_or_refused(config: Any, host: Any, networking: Any) -> None:
+    document = {**config, "HostConfig": host, "NetworkingConfig": networking}
+    try:
+        spec, _ = decode_container({"Image": "x", **document}, "", "", (1, 51))
+    except InsulaError as error:
+        assert error.message
+    else:
+        assert isinstance(spec, ContainerSpec)
+
+
+@given(SECTION)
+def test_any_exec_is_decoded_or_refused(document: Any) -> None:
+    try:
+        decode_exec(document)
+    except InsulaError as error:
+        assert error.message
