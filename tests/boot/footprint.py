@@ -10,6 +10,7 @@ from pathlib import Path
 from daemon_fixture import DaemonProcess
 
 SETTLE = 30.0
+STILL = 5
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,18 @@ def take_footprint(daemon: DaemonProcess) -> Footprint:
             str(daemon.home.parent) in line for line in Path("/proc/self/mountinfo").read_text().splitlines()
         ),
     )
+
+
+def take_still(daemon: DaemonProcess) -> Footprint:
+    """The footprint once it has stayed the same for a while: a client's last connection may close a moment later."""
+    deadline, same = time.monotonic() + SETTLE, 0
+    last = take_footprint(daemon)
+    while same < STILL and time.monotonic() < deadline:
+        time.sleep(0.2)
+        now = take_footprint(daemon)
+        same = same + 1 if now == last else 0
+        last = now
+    return last
 
 
 def settle(daemon: DaemonProcess, before: Footprint, platforms: tuple[str, ...]) -> Footprint:

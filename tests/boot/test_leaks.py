@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from footprint import fill, settle, take_footprint
+from footprint import fill, settle, take_still
 from words import MACHINES, PLATFORMS, Words
 
 from daemon_fixture import DaemonProcess
@@ -26,7 +26,7 @@ def test_runs_leave_nothing(new_daemon: Callable[[], DaemonProcess], runs: int) 
     for platform in PLATFORMS:
         docker.run("--platform", platform, "busybox", "true")
     fill(daemon, PLATFORMS)
-    before = take_footprint(daemon)
+    before = take_still(daemon)
     rng = random.Random(runs)
     for number in range(runs):
         platform = PLATFORMS[rng.random() < 0.25]
@@ -54,7 +54,7 @@ def test_starts_eight_at_a_time_are_all_good(new_daemon: Callable[[], DaemonProc
     for platform in PLATFORMS:
         docker.run("--platform", platform, "busybox", "true")
     fill(daemon, PLATFORMS)
-    before = take_footprint(daemon)
+    before = take_still(daemon)
 
     def one(number: int) -> tuple[int, bytes]:
         platform = PLATFORMS[number % 4 == 3]
@@ -76,7 +76,7 @@ def test_clients_that_go_away_leave_nothing(new_daemon: Callable[[], DaemonProce
     docker.run("busybox", "true")
     docker.sleeper("--name", "host", "-i")
     fill(daemon, PLATFORMS[:1])
-    before = take_footprint(daemon)
+    before = take_still(daemon)
     for arguments in (
         ("attach", "host"), ("logs", "-f", "host"), ("exec", "-i", "host", "cat"), ("wait", "host"), ("events",),
     ) * 3:  # fmt: skip

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from footprint import fill, settle, take_footprint
+from footprint import fill, settle, take_still
 from words import PLATFORMS, Words
 
 from daemon_fixture import DaemonProcess
@@ -269,7 +269,7 @@ def test_the_daemon_is_killed_at_any_moment(
     for platform in PLATFORMS:
         scene.docker.run("--platform", platform, "busybox", "true")
     fill(scene.daemon, PLATFORMS)
-    before = take_footprint(scene.daemon)
+    before = take_still(scene.daemon)
     live_through(scene, moments, away)
     assert settle(scene.daemon, before, PLATFORMS) == before
     assert scene.docker.faults() == []
