@@ -36,6 +36,16 @@ static _Noreturn void report_and_exit(int report, const struct failure *failure)
 	_exit(127);
 }
 
+static int last_words = -1;
+
+/* What would end a machine ends only this child, and is told. */
+static void die_young(void)
+{
+	struct failure failure = {.step = STEP_EXEC, .number = ENOMEM};
+
+	report_and_exit(last_words, &failure);
+}
+
 /* Closes every descriptor but the standard ones and the child's own. The paths that are walked before the exec are the
  * image's, and a link to /proc/self/fd would lead through the agent's folders out of the container. */
 static void close_others(const struct birth *birth)
@@ -74,11 +84,14 @@ static int run_body(const struct birth *birth, struct failure *failure)
 	if (dup2(birth->stdio.input, 0) < 0 || dup2(birth->stdio.output, 1) < 0 || dup2(birth->stdio.error, 2) < 0)
 		return fail(failure, STEP_TREE, "streams");
 	close(birth->report);
+	die_hook = NULL;
 	_exit(birth->body(birth->argument));
 }
 
 static int grow_up(const struct birth *birth, struct failure *failure)
 {
+	last_words = birth->report;
+	die_hook = die_young;
 	/* Until its exec this is a piece of the agent, which nothing in the container may look into. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (birth->enter && syscall(SYS_setns, birth->home, birth->enter) < 0)
@@ -89,7 +102,7 @@ static int grow_up(const struct birth *birth, struct failure *failure)
 		return -1;
 	if (birth->body)
 		return run_body(birth, failure);
-	if (birth->boot && birth->boot->flags & BOOT_INIT && init_split() < 0)
+	if (birth->boot && birth->boot->flags & BOOT_INIT && init_split(&birth->spec->arguments) < 0)
 		return fail(failure, STEP_NAMESPACES, "init");
 	return program_become(birth->spec, birth->stdio, failure);
 }

@@ -1,10 +1,9 @@
-/* The container's cgroup: exact limits, the count of out-of-memory kills, and the one sure way to reach every process
+/* The container's cgroup: made with its limits, the count of out-of-memory kills, and the one sure way to reach every process
  * that the container ever made. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,32 +28,24 @@ int write_text(const char *path, const char *text)
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
 }
 
-static int set_number(const char *file, uint64_t value, struct failure *failure)
+int read_text(const char *path, char *text, size_t size)
 {
-	char path[128], text[32];
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t got = fd < 0 ? -1 : 1;
 
-	if (!value)
-		return 0;
-	snprintf(path, sizeof(path), CGROUP_FOLDER "/%s", file);
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	return write_text(path, text) < 0 ? fail(failure, STEP_CGROUP, file) : 0;
+	while (got > 0 && used < size - 1)
+		if ((got = read(fd, text + used, size - 1 - used)) > 0)
+			used += (size_t)got;
+	text[used] = 0;
+	return got < 0 ? -1 : (int)used;
 }
 
 int cgroup_make(const struct boot_document *boot, struct failure *failure)
 {
-	char quota[64];
-
 	if (mkdir(CGROUP_FOLDER, 0755) < 0 && errno != EEXIST)
 		return fail(failure, STEP_CGROUP, CGROUP_FOLDER);
-	if (set_number("memory.max", boot->memory, failure) < 0 || set_number("pids.max", boot->pids, failure) < 0)
-		return -1;
-	if (boot->memory && write_text(CGROUP_FOLDER "/memory.swap.max", "0") < 0)
-		return fail(failure, STEP_CGROUP, "memory.swap.max");
-	if (!boot->cpu_quota)
-		return 0;
-	snprintf(quota, sizeof(quota), "%" PRIu64 " %" PRIu64, boot->cpu_quota,
-	         boot->cpu_period ? boot->cpu_period : 100000);
-	return write_text(CGROUP_FOLDER "/cpu.max", quota) < 0 ? fail(failure, STEP_CGROUP, "cpu.max") : 0;
+	return limits_set(boot, failure);
 }
 
 int cgroup_open(const char *folder, struct failure *failure)

@@ -164,3 +164,18 @@ int container_stop(struct failure *failure)
 	has_stopped = true;
 	return 0;
 }
+
+int container_update(const struct limits *limits, struct failure *failure)
+{
+	return on_disks ? limits_change(limits, failure) : fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");
+}
+
+int container_usage(pid_t main, struct usage *usage, struct failure *failure)
+{
+	return on_disks ? usage_read(main, usage, failure) : fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");
+}
+
+int container_processes(struct box *box, uint32_t request, uint32_t start, struct failure *failure)
+{
+	return process_list(box, request, start, !on_disks, failure);
+}

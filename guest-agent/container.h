@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "document.h"
+#include "message.h"
 
 /* The child's ends of its streams; with a tty all three are the terminal's slave (which becomes its controlling
  * terminal, and /dev/console in the main process's container). The caller keeps the other ends and closes these
@@ -41,6 +42,13 @@ int container_stop(struct failure *);
 /* A descriptor to poll for POLLPRI when the out-of-memory killer may have struck, or -1; and its count so far. */
 int container_oom_descriptor(void);
 uint64_t container_oom_count(void);
+
+/* The limits in place of those it has, in its life; on a failure those are in force again. */
+int container_update(const struct limits *, struct failure *);
+/* What it uses, by the kernel's own count (docs/protocol.md §9). `main`: its main process, 0 if that has ended. */
+int container_usage(pid_t main, struct usage *, struct failure *);
+/* One page of its processes, from the agent's id `start` on, as a whole frame (docs/protocol.md §10). */
+int container_processes(struct box *, uint32_t request, uint32_t start, struct failure *);
 
 /* Clock (ns since 1970, 0: leave) and entropy (credited by RNDADDENTROPY, then RNDRESEEDCRNG). A no-op if plain. */
 int set_identity(uint64_t clock, struct blob entropy, bool plain, struct failure *);

@@ -1,11 +1,13 @@
-/* What the host asks for, decoded: the boot document (docs/protocol.md §5) and a process (§6).
+/* What the host asks for, decoded: the boot document and its limits (docs/protocol.md §5) and a process
+ * (§6).
  *
- * document.c decodes them from a frame's payload with a bounded cursor and allocates everything in one arena,
- * freed with the document. Strings are NUL-terminated and contain no other NUL; lists of strings end with NULL.
+ * document.c decodes them from a frame's payload (decoder.h) and allocates everything in one arena, freed with the
+ * document. Strings are NUL-terminated and contain no other NUL; lists of strings end with NULL.
  * What is decoded here is only well-formed; whether it can be done is found out by doing it (container.c). */
 #ifndef INSULA_DOCUMENT_H
 #define INSULA_DOCUMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,7 +31,7 @@ enum process_flags {
 	PROCESS_TTY = 1, PROCESS_STDIN = 2, PROCESS_NO_NEW_PRIVS = 4, PROCESS_PRIVILEGED = 8, PROCESS_OUTSIDE = 16,
 };
 
-struct limit { uint8_t resource; uint64_t soft, hard; };
+struct rlimit_spec { uint8_t resource; uint64_t soft, hard; };
 
 struct process_spec {
 	uint32_t number;
@@ -40,7 +42,7 @@ struct process_spec {
 	struct strings groups;
 	uint64_t bounding, effective, permitted, inheritable, ambient;
 	uint32_t limit_count;
-	struct limit *limits;
+	struct rlimit_spec *limits;
 	struct blob seccomp;
 	int32_t oom_score_adj;
 	uint32_t umask;
@@ -65,6 +67,21 @@ struct link_spec {
 };
 struct sysctl_spec { char *path, *value; };
 
+enum { IO_LIMITS = 16, IO_RATES = 4, CPUSET_LIMIT = 256 };
+
+struct io_limit { uint64_t rates[IO_RATES]; }; /* bytes read, bytes written, reads, writes a second; 0: no limit */
+
+/* 0 or "": no limit, or the kernel's default. */
+struct limits {
+	uint64_t memory, memory_low, cpu_quota, cpu_period;
+	uint32_t cpu_weight;
+	char cpuset_cpus[CPUSET_LIMIT + 1], cpuset_mems[CPUSET_LIMIT + 1];
+	uint64_t pids;
+	uint32_t io_weight;
+	uint32_t io_count;
+	struct io_limit io[IO_LIMITS];
+};
+
 struct boot_document {
 	uint32_t number;
 	uint64_t clock;
@@ -84,7 +101,8 @@ struct boot_document {
 	struct link_spec *links;
 	uint32_t sysctl_count;
 	struct sysctl_spec *sysctls;
-	uint64_t memory, memory_swap, cpu_quota, cpu_period, pids, shm;
+	struct limits limits;
+	uint64_t shm;
 	struct process_spec main;
 };
 
@@ -93,6 +111,7 @@ struct document; /* owns the arena; `boot` or `process` inside, by which decoder
 /* Both return NULL if the payload is not exactly one well-formed document within the limits of docs/protocol.md. */
 struct document *decode_boot(const uint8_t *payload, size_t size);
 struct document *decode_process(const uint8_t *payload, size_t size);
+bool decode_limits(const uint8_t *payload, size_t size, struct limits *); /* false: it is not exactly that */
 const struct boot_document *document_boot(const struct document *);
 const struct process_spec *document_process(const struct document *);
 void free_document(struct document *);

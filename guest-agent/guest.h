@@ -37,6 +37,19 @@ int cgroup_freeze(bool frozen, struct failure *);
 int cgroup_signal(int number, struct failure *);
 void cgroup_remove(void);
 int write_text(const char *path, const char *text);
+int read_text(const char *path, char *text, size_t size); /* how much, with a NUL behind; what does not fit is left */
+
+/* limits.c, in the agent: those of a new cgroup, and other ones in place of those in force (all or nothing). */
+int limits_set(const struct boot_document *, struct failure *);
+int limits_change(const struct limits *, struct failure *);
+
+/* usage.c, in the agent: what the container uses, which has this main process (0: it has ended); the clocks. */
+int usage_read(pid_t main, struct usage *, struct failure *);
+uint64_t uptime_now(void);
+uint64_t clock_now(void);
+
+/* process_list.c, in the agent: a page of the container's processes as a whole frame. */
+int process_list(struct box *, uint32_t request, uint32_t start, bool plain, struct failure *);
 
 /* devices.c: the filter, in the agent; the nodes, in the child after pivot_root. */
 int devices_filter(int cgroup, struct failure *);
@@ -83,7 +96,8 @@ void network_take_back(void);
 void network_make_spare(void);
 int network_set_up(const struct boot_document *, struct failure *);
 
-/* init.c, in the child: the small init of BOOT_INIT. Returns in the grandchild, which becomes the program. */
-int init_split(void);
+/* init.c, in the child: the small init of BOOT_INIT, which shows itself as Docker's, before these arguments. Returns in
+ * the grandchild, which becomes the program. */
+int init_split(const struct strings *arguments);
 
 #endif

@@ -83,3 +83,76 @@ void put_oom(struct box *box, uint64_t count)
 	put_u64(box, count);
 	box_end(box);
 }
+
+static void put_numbers(struct box *box, const uint64_t *numbers, int count)
+{
+	for (int i = 0; i < count; i++)
+		put_u64(box, numbers[i]);
+}
+
+void put_usage_answer(struct box *box, uint32_t request, const struct usage *usage)
+{
+	box_begin(box, FRAME_USAGE_ANSWER);
+	put_u32(box, request);
+	put_u64(box, usage->clock);
+	put_u64(box, usage->uptime);
+	put_numbers(box, usage->memory, USAGE_MEMORY);
+	put_numbers(box, usage->cpu, USAGE_CPU);
+	put_u32(box, usage->cpus);
+	put_u64(box, usage->cpu_time);
+	put_u64(box, usage->pids);
+	put_u64(box, usage->pids_limit);
+	put_u32(box, usage->device_count);
+	for (const struct usage_device *one = usage->devices; one < usage->devices + usage->device_count; one++) {
+		put_u32(box, one->major);
+		put_u32(box, one->minor);
+		put_u64(box, one->read_bytes);
+		put_u64(box, one->write_bytes);
+		put_u64(box, one->reads);
+		put_u64(box, one->writes);
+	}
+	put_u32(box, usage->link_count);
+	for (const struct usage_link *one = usage->links; one < usage->links + usage->link_count; one++) {
+		put_string(box, one->name, strnlen(one->name, sizeof(one->name) - 1));
+		put_numbers(box, one->numbers, USAGE_TRAFFIC);
+	}
+	box_end(box);
+}
+
+struct rows_page put_rows(struct box *box, uint32_t request, uint64_t clock, uint64_t uptime)
+{
+	struct rows_page page;
+
+	box_begin(box, FRAME_PROCESSES_ANSWER);
+	put_u32(box, request);
+	put_u64(box, clock);
+	put_u64(box, uptime);
+	page.next = box->size;
+	put_u32(box, 0);
+	page.count = box->size;
+	put_u32(box, 0);
+	return page;
+}
+
+void put_row(struct box *box, const struct process_row *row)
+{
+	const uint32_t ids[] = {row->id, row->parent, row->pid, row->group, row->session, row->uid, row->gid};
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		put_u32(box, ids[i]);
+	put_u8(box, row->state);
+	put_u8(box, row->flags);
+	put_u32(box, row->terminal);
+	put_u32(box, (uint32_t)row->nice);
+	put_u32(box, row->threads);
+	put_numbers(box, (const uint64_t[]){row->start, row->user, row->system, row->virtual_size, row->resident}, 5);
+	put_string(box, row->name.data, row->name.size);
+	put_string(box, row->command.data, row->command.size);
+}
+
+void put_rows_end(struct box *box, struct rows_page page, uint32_t count, uint32_t next)
+{
+	memcpy(box->bytes + page.next, &next, sizeof(next));
+	memcpy(box->bytes + page.count, &count, sizeof(count));
+	box_end(box);
+}

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "guest.h"
 #include "oom.h"
 #include "report.h"
 #include "scope.h"
@@ -189,17 +189,23 @@ void process_release(uint32_t number)
 		madvise(memory, sizeof(rings[0]), MADV_DONTNEED);
 }
 
+bool process_is_inside(pid_t pid)
+{
+	for (const struct process *process = table; process < table + PROCESS_LIMIT; process++)
+		if (process->number && !process->ended && !process->outside && process->pid == pid)
+			return true;
+	return false;
+}
+
 static void end_process(struct process *process, int status)
 {
-	struct timespec now;
 	bool killed = WIFSIGNALED(status);
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	process->ended = true;
 	process->exit = (struct exit_report){
 		.kind = killed ? EXIT_KILLED : EXIT_EXITED,
 		.value = (uint32_t)(killed ? WTERMSIG(status) : WEXITSTATUS(status)),
-		.clock = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
+		.clock = clock_now(),
 	};
 	/* Its kill and the notice of it come by different ways: look, but not for those that are well. */
 	if (oom_has_struck(status != 0))

@@ -45,6 +45,7 @@ void process_resize(uint32_t number, uint16_t rows, uint16_t columns);
 void process_resume(uint32_t number, uint64_t output, uint64_t error);
 void process_release(uint32_t number);
 
+bool process_is_inside(pid_t); /* started in the container, and runs */
 void processes_reap(void);
 /* A new connection: nothing flows until RESUME. */
 void processes_welcome(struct box *, uint32_t boot_number);

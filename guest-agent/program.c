@@ -20,7 +20,7 @@
 
 void reset_signals(void)
 {
-	static const unsigned long by_default[4]; /* the kernel's struct sigaction: SIG_DFL, no flags, an empty mask */
+	static const uint64_t by_default[4]; /* at least the kernel's struct sigaction: SIG_DFL, no flags, an empty mask */
 	uint64_t none = 0;
 
 	/* the calls themselves, for C libraries leave the signals that they use themselves as they were inherited */
@@ -64,6 +64,18 @@ static int take_streams(struct stdio stdio, const struct identity *identity, str
 	return 0;
 }
 
+static const char *rlimit_name(uint8_t resource)
+{
+	static const char *const names[] = {
+		[RLIMIT_CPU] = "cpu", [RLIMIT_FSIZE] = "fsize", [RLIMIT_DATA] = "data", [RLIMIT_STACK] = "stack",
+		[RLIMIT_CORE] = "core", [RLIMIT_RSS] = "rss", [RLIMIT_NPROC] = "nproc", [RLIMIT_NOFILE] = "nofile",
+		[RLIMIT_MEMLOCK] = "memlock", [RLIMIT_AS] = "as", [RLIMIT_LOCKS] = "locks", [RLIMIT_SIGPENDING] = "sigpending",
+		[RLIMIT_MSGQUEUE] = "msgqueue", [RLIMIT_NICE] = "nice", [RLIMIT_RTPRIO] = "rtprio", [RLIMIT_RTTIME] = "rttime",
+	};
+
+	return resource < sizeof(names) / sizeof(names[0]) ? names[resource] : "rlimit";
+}
+
 static int set_limits(const struct process_spec *spec, struct failure *failure)
 {
 	char text[16];
@@ -75,7 +87,7 @@ static int set_limits(const struct process_spec *spec, struct failure *failure)
 		struct rlimit limit = {spec->limits[i].soft, spec->limits[i].hard};
 
 		if (setrlimit(spec->limits[i].resource, &limit) < 0)
-			return fail(failure, STEP_LIMITS, "rlimit");
+			return fail(failure, STEP_LIMITS, rlimit_name(spec->limits[i].resource));
 	}
 	umask(spec->umask & 0777);
 	return 0;
@@ -142,10 +154,11 @@ int program_become(const struct process_spec *spec, struct stdio stdio, struct f
 	if (!spec->arguments.count)
 		return fail_with(failure, STEP_EXEC, EINVAL, "");
 	reset_signals();
-	if (user_find(spec, &identity, failure) < 0 || take_streams(stdio, &identity, failure) < 0 ||
-	    set_limits(spec, failure) < 0 || enter_directory(spec->directory, failure) < 0)
+	if (user_find(spec, &identity, failure) < 0 || take_streams(stdio, &identity, failure) < 0)
 		return -1;
-	char **environment = with_home(&spec->environment, identity.home);
+	char **environment = with_home(&spec->environment, identity.home); /* while there is memory to be had */
+	if (set_limits(spec, failure) < 0 || enter_directory(spec->directory, failure) < 0)
+		return -1;
 	if (credentials_drop(spec, &identity, failure) < 0)
 		return -1;
 	return search_path(spec, environment, failure);

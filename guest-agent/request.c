@@ -14,20 +14,19 @@
 #include "oom.h"
 #include "process.h"
 #include "report.h"
+#include "request_process.h"
 #include "scope.h"
 #include "session.h"
 #include "tree.h"
 #include "tree_start.h"
 
+enum { ANSWERED = 1 };
+
 static bool plain;
 static uint32_t boot_number; /* 0: idle */
 static uint32_t main_process;
 static struct process *started; /* by the request at hand: begins after its answer */
-
-static int malformed(struct failure *failure)
-{
-	return fail_with(failure, STEP_REQUEST, EBADMSG, "");
-}
+static uint32_t asked; /* the number of the request at hand */
 
 static int need_container(struct failure *failure)
 {
@@ -63,7 +62,7 @@ static int do_boot(struct cursor *cursor, struct failure *failure)
 	struct launch launch;
 
 	if (!document)
-		return malformed(failure);
+		return fail_malformed(failure);
 	boot = document_boot(document);
 	if (boot->number == boot_number)
 		return 0;
@@ -104,7 +103,7 @@ static int do_spawn(struct cursor *cursor, struct failure *failure)
 	struct launch launch;
 
 	if (!document)
-		return malformed(failure);
+		return fail_malformed(failure);
 	process = document_process(document);
 	if (find_process(process->number))
 		return 0;
@@ -135,7 +134,7 @@ static int do_signal(struct cursor *cursor, struct failure *failure)
 	uint32_t signal = take_u32(cursor);
 
 	if (!cursor_done(cursor))
-		return malformed(failure);
+		return fail_malformed(failure);
 	if (signal > 64)
 		return fail_with(failure, STEP_REQUEST, EINVAL, "signal");
 	if (number)
@@ -151,7 +150,7 @@ static int do_signal(struct cursor *cursor, struct failure *failure)
 static int on_container(struct cursor *cursor, int (*what)(struct failure *), struct failure *failure)
 {
 	if (!cursor_done(cursor))
-		return malformed(failure);
+		return fail_malformed(failure);
 	return need_container(failure) < 0 ? -1 : what(failure);
 }
 
@@ -173,7 +172,7 @@ static int do_sync(struct cursor *cursor, struct failure *failure)
 static int do_stop(struct cursor *cursor, struct failure *failure)
 {
 	if (!cursor_done(cursor))
-		return malformed(failure);
+		return fail_malformed(failure);
 	if (!boot_number)
 		return 0; /* a repeat */
 	oom_forget();
@@ -194,89 +193,52 @@ static int do_identity(struct cursor *cursor, struct failure *failure)
 	struct blob entropy = {size, take_bytes(cursor, size)};
 
 	if (!cursor_done(cursor) || size > 512)
-		return malformed(failure);
+		return fail_malformed(failure);
 	return set_identity(clock, entropy, plain, failure);
 }
 
-static int do_input(struct cursor *cursor, struct failure *failure)
+static int do_update(struct cursor *cursor, struct failure *failure)
 {
-	struct process *process = find_process(take_u32(cursor));
-	uint64_t offset = take_u64(cursor);
-	size_t size = cursor_left(cursor);
+	struct limits limits;
 
-	if (cursor->bad || size > FRAME_DATA)
-		return malformed(failure);
-	if (process)
-		input_take(&process->input, offset, cursor->at, size);
-	return 0;
+	if (!decode_limits(cursor->at, cursor_left(cursor), &limits))
+		return fail_malformed(failure);
+	if (need_container(failure) < 0)
+		return -1;
+	return container_update(&limits, failure);
 }
 
-static int do_input_end(struct cursor *cursor, struct failure *failure)
+static int do_usage(struct cursor *cursor, struct failure *failure)
 {
-	struct process *process = find_process(take_u32(cursor));
-	uint64_t offset = take_u64(cursor);
+	static struct usage usage; /* of kilobytes */
 
 	if (!cursor_done(cursor))
-		return malformed(failure);
-	if (process)
-		input_finish(&process->input, offset);
-	return 0;
+		return fail_malformed(failure);
+	if (need_container(failure) < 0 || container_usage(main_pid(), &usage, failure) < 0)
+		return -1;
+	put_usage_answer(session_box(), asked, &usage);
+	return ANSWERED;
 }
 
-static int do_ack(struct cursor *cursor, struct failure *failure)
+static int do_processes(struct cursor *cursor, struct failure *failure)
 {
-	struct process *process = find_process(take_u32(cursor));
-	uint8_t stream = take_u8(cursor);
-	uint64_t offset = take_u64(cursor);
-
-	if (!cursor_done(cursor) || stream < 1 || stream > 2)
-		return malformed(failure);
-	if (process)
-		stream_acknowledge(&process->outputs[stream - 1], offset);
-	return 0;
-}
-
-static int do_resume(struct cursor *cursor, struct failure *failure)
-{
-	uint32_t number = take_u32(cursor);
-	uint64_t output = take_u64(cursor);
-	uint64_t error = take_u64(cursor);
+	uint32_t start = take_u32(cursor);
 
 	if (!cursor_done(cursor))
-		return malformed(failure);
-	process_resume(number, output, error);
-	return 0;
-}
-
-static int do_resize(struct cursor *cursor, struct failure *failure)
-{
-	uint32_t number = take_u32(cursor);
-	uint16_t rows = take_u16(cursor);
-	uint16_t columns = take_u16(cursor);
-
-	if (!cursor_done(cursor))
-		return malformed(failure);
-	process_resize(number, rows, columns);
-	return 0;
-}
-
-static int do_release(struct cursor *cursor, struct failure *failure)
-{
-	uint32_t number = take_u32(cursor);
-
-	if (!cursor_done(cursor))
-		return malformed(failure);
-	process_release(number);
-	return 0;
+		return fail_malformed(failure);
+	if (need_container(failure) < 0 || container_processes(session_box(), asked, start, failure) < 0)
+		return -1;
+	return ANSWERED;
 }
 
 static int do_power_off(struct cursor *cursor, struct failure *failure)
 {
 	if (!cursor_done(cursor))
-		return malformed(failure);
+		return fail_malformed(failure);
 	request_power_off();
 }
 
+/* What act returns: 0 is done, -1 failed; ANSWERED by itself. */
 static const struct {
 	int (*act)(struct cursor *, struct failure *);
 	bool answered;
@@ -298,13 +260,15 @@ static const struct {
 	[FRAME_TREE_READ] = {do_tree_read, true},
 	[FRAME_TREE_WRITE] = {do_tree_write, true},
 	[FRAME_POWER_OFF] = {do_power_off, false},
+	[FRAME_UPDATE] = {do_update, true},
+	[FRAME_USAGE] = {do_usage, true},
+	[FRAME_PROCESSES] = {do_processes, true},
 };
 
 void request_frame(const struct frame *frame)
 {
 	struct cursor cursor = cursor_of(frame->payload, frame->size);
 	struct failure failure = {0};
-	uint32_t request;
 	int result;
 
 	if (frame->type >= sizeof(doers) / sizeof(doers[0]) || !doers[frame->type].act)
@@ -313,12 +277,13 @@ void request_frame(const struct frame *frame)
 		doers[frame->type].act(&cursor, &failure);
 		return;
 	}
-	request = take_u32(&cursor);
+	asked = take_u32(&cursor);
 	if (cursor.bad)
 		return;
 	started = NULL;
 	result = doers[frame->type].act(&cursor, &failure);
-	put_reply(session_box(), request, result < 0 ? &failure : NULL);
+	if (result != ANSWERED)
+		put_reply(session_box(), asked, result < 0 ? &failure : NULL);
 	if (started)
 		process_begin(started);
 }

@@ -40,7 +40,7 @@ void put_entry(struct box *box, const struct tree_entry *entry)
 		put_u64(box, entry->extents[i].length);
 	}
 	size = (uint32_t)(box->size - at - 4);
-	memcpy(box->bytes + at, &size, sizeof(size));
+	patch_u32(box, at, size);
 }
 
 static char *take_text(struct cursor *cursor, uint32_t limit)

@@ -56,11 +56,15 @@ static int read_exactly(uint8_t *to, size_t size)
 
 int in_entry(struct tree_in *in, struct tree_entry *entry)
 {
+	uint8_t prefix[4];
+	struct cursor cursor;
 	uint32_t size;
 
 	memset(entry, 0, sizeof(*entry));
-	if (read_exactly((uint8_t *)&size, sizeof(size)) < 0)
+	if (read_exactly(prefix, sizeof(prefix)) < 0)
 		return -1;
+	cursor = cursor_of(prefix, sizeof(prefix));
+	size = take_u32(&cursor);
 	if (size > ENTRY_SIZE)
 		return cut_off();
 	if (size > in->capacity) {

@@ -7,8 +7,26 @@
 
 #include "report.h"
 
-/* Both machines that the agent is built for are little-endian, as the wire is. */
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian");
+/* The wire is little-endian whatever the machine is; compilers make one instruction of these loops. */
+static uint64_t load(const uint8_t *at, size_t size)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < size; i++)
+		value |= (uint64_t)at[i] << 8 * i;
+	return value;
+}
+
+static void store(uint8_t *at, uint64_t value, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static uint32_t load_u32(const uint8_t *at)
+{
+	return (uint32_t)load(at, 4);
+}
 
 static uint32_t table[8][256];
 
@@ -31,25 +49,14 @@ uint32_t checksum(uint32_t so_far, const uint8_t *data, size_t size)
 	uint32_t crc = ~so_far;
 
 	for (; size >= 8; size -= 8, data += 8) {
-		uint32_t low, high;
+		uint32_t low = load_u32(data) ^ crc, high = load_u32(data + 4);
 
-		memcpy(&low, data, 4);
-		memcpy(&high, data + 4, 4);
-		low ^= crc;
 		crc = table[7][low & 255] ^ table[6][low >> 8 & 255] ^ table[5][low >> 16 & 255] ^ table[4][low >> 24] ^
 		      table[3][high & 255] ^ table[2][high >> 8 & 255] ^ table[1][high >> 16 & 255] ^ table[0][high >> 24];
 	}
 	for (; size; size--, data++)
 		crc = (crc >> 8) ^ table[0][(crc ^ *data) & 255];
 	return ~crc;
-}
-
-static uint32_t load_u32(const uint8_t *at)
-{
-	uint32_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
 }
 
 static uint32_t frame_checksum(const uint8_t *header, size_t payload)
@@ -88,9 +95,10 @@ void reader_reset(struct reader *reader)
 /* 1: a frame lies at `at`; 0: it may, but is not here whole; -1: none. */
 static int try_frame(const uint8_t *at, size_t left, struct frame *frame)
 {
-	uint32_t magic = FRAME_MAGIC;
+	uint8_t magic[4];
 
-	if (memcmp(at, &magic, left < 4 ? left : 4) != 0)
+	store(magic, FRAME_MAGIC, sizeof(magic));
+	if (memcmp(at, magic, left < 4 ? left : 4) != 0)
 		return -1;
 	if (left >= 8 && load_u32(at + 4) > FRAME_PAYLOAD)
 		return -1;
@@ -152,21 +160,12 @@ const uint8_t *take_bytes(struct cursor *cursor, size_t size)
 	return at;
 }
 
-static void take_integer(struct cursor *cursor, void *value, size_t size)
-{
-	const uint8_t *at = take_bytes(cursor, size);
-
-	if (at)
-		memcpy(value, at, size);
-}
-
 #define DEFINE_TAKE(name, type) \
 	type name(struct cursor *cursor) \
 	{ \
-		type value = 0; \
+		const uint8_t *at = take_bytes(cursor, sizeof(type)); \
 \
-		take_integer(cursor, &value, sizeof(value)); \
-		return value; \
+		return at ? (type)load(at, sizeof(type)) : 0; \
 	}
 
 DEFINE_TAKE(take_u8, uint8_t)
@@ -190,24 +189,23 @@ void put_bytes(struct box *box, const void *data, size_t size)
 	box->size += size;
 }
 
-void put_u8(struct box *box, uint8_t value)
-{
-	put_bytes(box, &value, sizeof(value));
-}
+#define DEFINE_PUT(name, type) \
+	void name(struct box *box, type value) \
+	{ \
+		uint8_t bytes[sizeof(type)]; \
+\
+		store(bytes, value, sizeof(type)); \
+		put_bytes(box, bytes, sizeof(type)); \
+	}
 
-void put_u16(struct box *box, uint16_t value)
-{
-	put_bytes(box, &value, sizeof(value));
-}
+DEFINE_PUT(put_u8, uint8_t)
+DEFINE_PUT(put_u16, uint16_t)
+DEFINE_PUT(put_u32, uint32_t)
+DEFINE_PUT(put_u64, uint64_t)
 
-void put_u32(struct box *box, uint32_t value)
+void patch_u32(struct box *box, size_t at, uint32_t value)
 {
-	put_bytes(box, &value, sizeof(value));
-}
-
-void put_u64(struct box *box, uint64_t value)
-{
-	put_bytes(box, &value, sizeof(value));
+	store(box->bytes + at, value, sizeof(value));
 }
 
 void put_string(struct box *box, const void *data, size_t size)
@@ -229,11 +227,8 @@ void box_begin(struct box *box, enum frame_type type)
 
 void box_end(struct box *box)
 {
-	uint8_t *header = box->bytes + box->frame;
 	uint32_t size = (uint32_t)(box->size - box->frame - FRAME_HEADER);
-	uint32_t crc;
 
-	memcpy(header + 4, &size, sizeof(size));
-	crc = frame_checksum(header, size);
-	memcpy(header + 16, &crc, sizeof(crc));
+	patch_u32(box, box->frame + 4, size);
+	patch_u32(box, box->frame + 16, frame_checksum(box->bytes + box->frame, size));
 }

@@ -16,14 +16,15 @@ enum {
 	FRAME_PAYLOAD = 262144,
 	FRAME_DATA = 32768, /* of a program's bytes in one frame */
 	STREAM_WINDOW = 65536,
-	PROTOCOL_VERSION = 1,
+	PROTOCOL_VERSION = 2,
 };
 
 enum frame_type {
 	FRAME_HELLO = 1, FRAME_BOOT, FRAME_SPAWN, FRAME_INPUT, FRAME_INPUT_END, FRAME_ACK, FRAME_RESUME, FRAME_SIGNAL,
 	FRAME_RESIZE, FRAME_RELEASE, FRAME_FREEZE, FRAME_THAW, FRAME_SYNC, FRAME_STOP, FRAME_IDENTITY, FRAME_TREE_READ,
-	FRAME_TREE_WRITE, FRAME_POWER_OFF,
+	FRAME_TREE_WRITE, FRAME_POWER_OFF, FRAME_UPDATE, FRAME_USAGE, FRAME_PROCESSES,
 	FRAME_WELCOME = 65, FRAME_REPLY, FRAME_OUTPUT, FRAME_OUTPUT_END, FRAME_CREDIT, FRAME_EXIT, FRAME_OOM,
+	FRAME_USAGE_ANSWER, FRAME_PROCESSES_ANSWER,
 };
 
 struct frame {
@@ -72,6 +73,7 @@ void put_u8(struct box *, uint8_t);
 void put_u16(struct box *, uint16_t);
 void put_u32(struct box *, uint32_t);
 void put_u64(struct box *, uint64_t);
+void patch_u32(struct box *, size_t at, uint32_t); /* over four bytes that are there */
 void put_bytes(struct box *, const void *data, size_t size);
 void put_string(struct box *, const void *data, size_t size);
 

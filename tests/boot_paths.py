@@ -28,9 +28,15 @@ from insula.machine.jail import open_jail_root
 from insula.machine.kernel import open_kernel
 from insula.machine.platform import find_platform, host_platform
 from insula.paths import Paths
+from ordinary_user import give
 
 CACHE = Path(__file__).resolve().parents[1] / "build-out" / "tests"
-PLATFORMS = ("linux/amd64", "linux/arm64")
+PLATFORMS = tuple(os.environ.get("INSULA_TEST_PLATFORMS", "linux/amd64 linux/arm64").split())
+"""What tests marked `platform` run on: by another list, on other machines (`make test-platforms`)."""
+DEFAULT = host_platform().name if host_platform().name in PLATFORMS else PLATFORMS[0]
+"""What a container gets where these are the images there are and none is asked for."""
+MACHINES = {name: find_platform(name).hosts[0] for name in PLATFORMS}
+"""What `uname -m` says there."""
 
 
 def is_running(pid: int) -> bool:
@@ -64,11 +70,13 @@ def provisioned_home() -> Path:
 
 
 @contextlib.contextmanager
-def fresh_home() -> Iterator[Path]:
-    """A state root of one's own, removed afterwards."""
+def fresh_home(user: int | None = None) -> Iterator[Path]:
+    """A state root of one's own, removed afterwards. user: whose, if not that of whoever runs the tests."""
     ready, folder = provisioned_home(), make_folder()
     try:
         _furnish(ready, folder / "home")
+        if user is not None:
+            _make_users(folder / "home", user)
         yield folder / "home"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -113,6 +121,14 @@ def _furnish(source: Path, target: Path) -> None:
     (target / "packages").symlink_to((source / "packages").resolve())
     if (source / "accelerators.json").exists():
         shutil.copyfile(source / "accelerators.json", target / "accelerators.json")
+
+
+def _make_users(home: Path, user: int) -> None:
+    """Its files are the user's own from now on, and no links to another's."""
+    shutil.copytree(home, staged := home.with_name("staged"))  # follows the link to the packages
+    shutil.rmtree(home)
+    staged.rename(home)
+    give(home, user)
 
 
 def _link(source: str, target: str) -> None:

@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,8 +22,10 @@ from typing import Any
 
 import docker
 
-ROOT = Path(__file__).resolve().parents[1]
-PYTHON = str(ROOT / ".venv" / "bin" / "python") if (ROOT / ".venv").exists() else sys.executable
+from insula.network.namespace import name_of
+from ordinary_user import PYTHON, ROOT, as_user, find_checkout, give
+
+__all__ = ["PYTHON", "ROOT", "Answer", "DaemonProcess", "UnixConnection"]
 START_TIMEOUT = 60.0
 
 
@@ -56,11 +57,17 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class DaemonProcess:
-    """One daemon and its folders. Its run directory is short: socket paths have a limit."""
+    """One daemon and its folders. Its run directory is short: socket paths have a limit.
 
-    def __init__(self, home: Path | None = None, *, debug: bool = True) -> None:
+    user: the id it and its clients run as; None: the tests' own."""
+
+    def __init__(self, home: Path | None = None, *, user: int | None = None, debug: bool = True) -> None:
+        self._as_user = as_user(user)
+        checkout = find_checkout(user)
+        self._python = checkout.python
         self._own = Path(tempfile.mkdtemp(prefix="ins-", dir="/tmp"))
         self._own.chmod(0o711)
+        give(self._own, user)
         self.home = home or self._own / "home"
         self.run = self._own / "run"
         self.debug = debug
@@ -68,7 +75,7 @@ class DaemonProcess:
         self.env = {
             "PATH": os.environ["PATH"], "HOME": str(self._own), "INSULA_HOME": str(self.home),
             "INSULA_RUN": str(self.run), "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self._own),
-            "TERM": "xterm", "LC_ALL": "C.UTF-8",
+            "TERM": "xterm", "LC_ALL": "C.UTF-8", **checkout.env,
         }  # fmt: skip
         self._client: docker.DockerClient | None = None
 
@@ -87,14 +94,8 @@ class DaemonProcess:
         """Returns when it can be connected to. Raises with its words if it does not start."""
         ours, theirs = os.pipe()
         os.set_inheritable(theirs, True)
-        argv = [
-            PYTHON,
-            "-m",
-            "insula.daemon",
-            "--ready-fd",
-            str(theirs),
-            *(["--debug"] if self.debug else []),
-        ]
+        argv = self.with_tun(self._python, "-m", "insula.daemon", "--ready-fd", str(theirs))
+        argv += ["--debug"] if self.debug else []
         self._said = self._own / f"stderr-{secrets.token_hex(4)}"
         with open(self._said, "wb") as said:
             self.process = subprocess.Popen(
@@ -143,18 +144,41 @@ class DaemonProcess:
         shutil.rmtree(self._own, ignore_errors=True)
 
     def _kill_machines(self) -> None:
-        """The machines of this run directory alone: QEMU's -name holds the id, which is a folder's name here."""
+        """The machines of this run directory alone, and its network: QEMU's -name holds the id, which is a folder's
+        name here; netd and the others are called by the run directory."""
         folder = self.run / "machines"
         ids = [entry.name.encode() for entry in folder.iterdir()] if folder.exists() else []
+        ids += [name_of(self.run).encode(), *(f"/proc/{pid}/ns/net".encode() for pid in self._holder())]
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             with contextlib.suppress(OSError):
                 command = (entry / "cmdline").read_bytes()
-                if b"qemu" in command and any(id in command for id in ids):
+                if any(word in command for word in (b"qemu", b"insula", b"pasta")) and any(
+                    id in command for id in ids
+                ):
                     os.kill(int(entry.name), signal.SIGKILL)
 
+    def _holder(self) -> list[str]:
+        file = self.run / "net" / "holder.pid"
+        return [file.read_text()] if file.exists() else []
+
     # -- clients
+
+    def command(self, *words: str) -> list[str]:
+        """A command as whoever the daemon runs as."""
+        return [*self._as_user, *words]
+
+    def with_tun(self, *words: str) -> list[str]:
+        """A command as another user, with a tun node that this user may open, as distributions have it; seen by it
+        alone."""
+        if not self._as_user:
+            return list(words)
+        script = (
+            "mkdir -p /dev/net && mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && "
+            'chmod 666 /dev/net/tun && exec "$@"'
+        )
+        return ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, "sh", *self.command(*words)]
 
     @property
     def client(self) -> docker.DockerClient:
@@ -168,7 +192,7 @@ class DaemonProcess:
     ) -> subprocess.CompletedProcess[bytes]:
         """The docker command; its status is the caller's to judge."""
         return subprocess.run(
-            ["docker", *args], env={**self.env, **(env or {})}, timeout=timeout, input=input, capture_output=True,
+            self.command("docker", *args), env={**self.env, **(env or {})}, timeout=timeout, input=input, capture_output=True,
             check=False,
         )  # fmt: skip
 
@@ -177,7 +201,7 @@ class DaemonProcess:
     ) -> subprocess.CompletedProcess[bytes]:
         """The insula command."""
         return subprocess.run(
-            [PYTHON, "-m", "insula", *args], env=self.env, timeout=timeout, input=input, capture_output=True,
+            self.command(self._python, "-m", "insula", *args), env=self.env, timeout=timeout, input=input, capture_output=True,
             check=False,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hypervisor" / "insula"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"errors", "events", "paths", "process", "database", "packages", "config"}
+BASE = {"errors", "events", "paths", "process", "database", "packages", "config", "lent"}
 PARTS = {"image", "network", "volume", "machine", "agent"}  # never import each other
 MAY_IMPORT: dict[str, set[str]] = dict.fromkeys(BASE | PARTS, BASE) | {
     "guest": BASE | {"machine", "agent"},
@@ -25,8 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = dict.fromkeys(BASE | PARTS, BASE) | {
 
 SLEEPERS = {
     "guest/pool.py": "fills when nothing was started for a moment",
-    "container/pump.py": "a full disk: tries again",
-    "container/lifecycle.py": "a full disk: tries again",
+    "container/stats.py": "one sample a second",
+    "container/health_watch.py": "the interval between two probes",
+    "container/ending.py": "a full disk: tries again",
+    "container/log_keeper.py": "a full disk: tries again",
     "cli/": "progress",
 }
 """Where time itself is the point. Everything else awaits an event."""

@@ -5,7 +5,7 @@
 #include "document.h"
 #include "json.h"
 
-static void print_limits(const struct process_spec *process)
+static void print_rlimits(const struct process_spec *process)
 {
 	open_list("rlimits");
 	for (uint32_t i = 0; i < process->limit_count; i++) {
@@ -36,7 +36,7 @@ static void print_process(const struct process_spec *process)
 	number("permitted", process->permitted);
 	number("inheritable", process->inheritable);
 	number("ambient", process->ambient);
-	print_limits(process);
+	print_rlimits(process);
 	hex("seccomp", process->seccomp.data, process->seccomp.size);
 	integer("oom_score_adj", process->oom_score_adj);
 	number("umask", process->umask);
@@ -127,6 +127,32 @@ static void print_lists(const struct boot_document *boot)
 	finish(']');
 }
 
+static void print_limits(const struct limits *limits)
+{
+	static const char *const names[IO_RATES] = {"read_bps", "write_bps", "read_iops", "write_iops"};
+
+	begin('{');
+	number("memory", limits->memory);
+	number("memory_low", limits->memory_low);
+	number("cpu_quota", limits->cpu_quota);
+	number("cpu_period", limits->cpu_period);
+	number("cpu_weight", limits->cpu_weight);
+	text("cpuset_cpus", limits->cpuset_cpus);
+	text("cpuset_mems", limits->cpuset_mems);
+	number("pids", limits->pids);
+	number("io_weight", limits->io_weight);
+	open_list("io");
+	for (uint32_t i = 0; i < limits->io_count; i++) {
+		key(NULL);
+		begin('{');
+		for (int rate = 0; rate < IO_RATES; rate++)
+			number(names[rate], limits->io[i].rates[rate]);
+		finish('}');
+	}
+	finish(']');
+	finish('}');
+}
+
 static void print_boot(const struct boot_document *boot)
 {
 	begin('{');
@@ -147,11 +173,8 @@ static void print_boot(const struct boot_document *boot)
 	finish('}');
 	number("flags", boot->flags);
 	print_lists(boot);
-	number("memory", boot->memory);
-	number("memory_swap", boot->memory_swap);
-	number("cpu_quota", boot->cpu_quota);
-	number("cpu_period", boot->cpu_period);
-	number("pids", boot->pids);
+	key("limits");
+	print_limits(&boot->limits);
 	number("shm", boot->shm);
 	key("main");
 	print_process(&boot->main);

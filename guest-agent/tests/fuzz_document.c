@@ -1,4 +1,4 @@
-/* fuzz_document SEED COUNT: so many mutated boot documents, processes and tree entries through the decoders, under the
+/* fuzz_document SEED COUNT: so many mutated boot documents, processes, limits and tree entries through the decoders, under the
  * sanitizers. What is accepted is walked to its last byte. Each input lies at the end of a block of its own size, so
  * that one byte too far is seen. */
 #include "corpus.h"
@@ -92,8 +92,16 @@ static bool try_entry(const uint8_t *data, size_t size)
 static bool try_input(const uint8_t *data, size_t size)
 {
 	struct document *boot = decode_boot(data, size), *process = decode_process(data, size);
+	struct limits limits;
 	bool good = boot || process;
 
+	if (decode_limits(data, size, &limits)) {
+		walk_text(limits.cpuset_cpus);
+		walk_text(limits.cpuset_mems);
+		for (uint32_t i = 0; i < limits.io_count; i++)
+			walked += limits.io[i].rates[IO_RATES - 1];
+		good = true;
+	}
 	if (boot)
 		walk_boot(document_boot(boot));
 	if (process)

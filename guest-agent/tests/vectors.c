@@ -5,6 +5,7 @@
  *   write    epoch type hex        -> the frame, hex
  *   boot     hex of a document     -> its fields, or null
  *   process  hex of a document     -> its fields, or null
+ *   limits   hex of UPDATE's limits -> their fields, or null
  *   entry    hex of a tree's entry -> its fields and `again`, the entry encoded anew, or null
  *   message  words                 -> the agent's message of these fields, hex */
 #include "corpus.h"
@@ -36,6 +37,16 @@ static void answer_process(const uint8_t *data, size_t size)
 	else
 		printf("null");
 	free_document(document);
+}
+
+static void answer_limits(const uint8_t *data, size_t size)
+{
+	struct limits limits;
+
+	if (decode_limits(data, size, &limits))
+		print_limits(&limits);
+	else
+		printf("null");
 }
 
 static void print_entry(const struct tree_entry *entry)
@@ -177,6 +188,75 @@ static void put_reply_words(struct box *box, char *line)
 	put_reply(box, request, failure.number ? &failure : NULL);
 }
 
+static void words(char **line, uint64_t *numbers, int count)
+{
+	for (int i = 0; i < count; i++)
+		numbers[i] = word(line);
+}
+
+static void put_usage_words(struct box *box, char *line)
+{
+	struct usage usage = {0};
+	uint32_t request = (uint32_t)word(&line);
+
+	usage.clock = word(&line);
+	usage.uptime = word(&line);
+	words(&line, usage.memory, USAGE_MEMORY);
+	words(&line, usage.cpu, USAGE_CPU);
+	usage.cpus = (uint32_t)word(&line);
+	usage.cpu_time = word(&line);
+	usage.pids = word(&line);
+	usage.pids_limit = word(&line);
+	usage.device_count = (uint32_t)word(&line);
+	for (uint32_t i = 0; i < usage.device_count; i++) {
+		uint64_t n[6];
+
+		words(&line, n, 6);
+		usage.devices[i] = (struct usage_device){(uint32_t)n[0], (uint32_t)n[1], n[2], n[3], n[4], n[5]};
+	}
+	usage.link_count = (uint32_t)word(&line);
+	for (uint32_t i = 0; i < usage.link_count; i++) {
+		line += strspn(line, " ");
+		snprintf(usage.links[i].name, sizeof(usage.links[i].name), "%.*s", (int)strcspn(line, " "), line);
+		line += strcspn(line, " ");
+		words(&line, usage.links[i].numbers, USAGE_TRAFFIC);
+	}
+	put_usage_answer(box, request, &usage);
+}
+
+static struct piece hex_word(char **line, uint8_t *room)
+{
+	struct piece piece = {room, 0};
+
+	*line += strspn(*line, " ");
+	piece.size = read_hex(*line, room);
+	*line += strcspn(*line, " ");
+	return piece;
+}
+
+static void put_rows_words(struct box *box, char *line)
+{
+	uint64_t head[5], n[17];
+	struct rows_page page;
+
+	words(&line, head, 5);
+	page = put_rows(box, (uint32_t)head[0], head[1], head[2]);
+	for (uint64_t i = 0; i < head[4]; i++) {
+		uint8_t name[ROW_NAME], command[ROW_COMMAND];
+		struct process_row row;
+
+		words(&line, n, 17);
+		row = (struct process_row){
+			(uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2], (uint32_t)n[3], (uint32_t)n[4], (uint32_t)n[5],
+			(uint32_t)n[6], (uint8_t)n[7], (uint8_t)n[8], (uint32_t)n[9], (int32_t)n[10], (uint32_t)n[11],
+			n[12], n[13], n[14], n[15], n[16], hex_word(&line, name), {0},
+		};
+		row.command = hex_word(&line, command);
+		put_row(box, &row);
+	}
+	put_rows_end(box, page, (uint32_t)head[4], (uint32_t)head[3]);
+}
+
 static void put_other_words(struct box *box, const char *name, char *line)
 {
 	uint32_t process = strcmp(name, "OOM") ? (uint32_t)word(&line) : 0;
@@ -212,6 +292,10 @@ static void answer_message(char *line)
 		put_output_words(&box, line);
 	else if (!strcmp(name, "REPLY"))
 		put_reply_words(&box, line);
+	else if (!strcmp(name, "USAGE_ANSWER"))
+		put_usage_words(&box, line);
+	else if (!strcmp(name, "PROCESSES_ANSWER"))
+		put_rows_words(&box, line);
 	else
 		put_other_words(&box, name, line);
 	print_box(&box);
@@ -240,6 +324,8 @@ static void answer(const char *verb, char *line, uint8_t *data)
 		answer_boot(exact, size);
 	else if (!strcmp(verb, "process"))
 		answer_process(exact, size);
+	else if (!strcmp(verb, "limits"))
+		answer_limits(exact, size);
 	else
 		answer_entry(exact, size);
 	free(exact);

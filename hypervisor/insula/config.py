@@ -9,6 +9,10 @@
     [templates]
     size = "4G"                     disk space of templates; the least recently used go first
 
+    [logs]
+    size = "64M"                    of each file of a container's log that asks for no size (Docker has no limit)
+    files = 2                       and how many files
+
 Refused, by name: a file that is not TOML, a setting that is not known, a value of the wrong kind.
 """
 
@@ -31,6 +35,8 @@ class Config:
     pool_machines: int = 4
     pool_memory: int = 512 << 20
     templates_size: int = 4 << 30
+    logs_size: int = 64 << 20
+    logs_files: int = 2
 
 
 NAMES = {
@@ -38,7 +44,11 @@ NAMES = {
     ("pool", "machines"): "pool_machines",
     ("pool", "memory"): "pool_memory",
     ("templates", "size"): "templates_size",
+    ("logs", "size"): "logs_size",
+    ("logs", "files"): "logs_files",
 }
+SIZES = ("pool_memory", "templates_size", "logs_size")
+POSITIVE = ("logs_size", "logs_files")
 
 
 def read_config(path: Path) -> Config:
@@ -71,10 +81,10 @@ def _flat(table: dict[str, Any]) -> list[tuple[str, str, Any]]:
 def _checked(path: Path, name: str, value: Any, field: str) -> Any:
     if field == "mirror" and isinstance(value, str):
         return value
-    if field != "mirror" and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    if field in ("pool_memory", "templates_size") and isinstance(value, str):
+    if field in SIZES and isinstance(value, str):
         matched = re.fullmatch(r"(\d{1,12})([KMGT]?)", value)
-        if matched:
-            return int(matched[1]) * UNITS[matched[2]]
+        value = int(matched[1]) * UNITS[matched[2]] if matched else value
+    least = 1 if field in POSITIVE else 0
+    if field != "mirror" and isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return value
     raise InvalidArgument(f"{path}: {name} = {value!r} is not understood")

@@ -34,6 +34,7 @@ from insula.config import read_config
 from insula.container.bootstrap import PLATFORMS as DEBIAN_PLATFORMS
 from insula.container.bootstrap import bootstrap_debian
 from insula.container.containers import Containers
+from insula.container.log_options import LogLimits
 from insula.container.rehearsal import make_rehearsal
 from insula.database import Database
 from insula.errors import Conflict, InsulaError, InvalidArgument, Unavailable
@@ -43,6 +44,8 @@ from insula.guest.guests import Guests
 from insula.image.bootstrap import bootstrap_busybox
 from insula.image.store import ImageStore
 from insula.machine.platform import host_platform
+from insula.network.host import host_subnets
+from insula.network.networks import Networks
 from insula.paths import Paths, find_paths
 
 LOG_BYTES = 4 << 20
@@ -168,9 +171,13 @@ async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]
         images = ImageStore(paths, database, events)
         await images.open()
         held.push_async_callback(images.close)
-        guests = Guests(paths, config, make_rehearsal)
+        networks = Networks(paths, database, events)
+        await networks.open(await asyncio.to_thread(host_subnets))
+        held.push_async_callback(networks.close)
+        guests = Guests(paths, config, make_rehearsal, networks.wiring)
         held.push_async_callback(guests.close)
-        containers = Containers(paths, database, events, images, guests)
+        limits = LogLimits(config.logs_size, config.logs_files)
+        containers = Containers(paths, database, events, images, guests, networks, limits)
         known = await containers.load()
         await guests.start(known)
         await containers.open()
@@ -178,7 +185,7 @@ async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]
         warm_up = asyncio.create_task(guests.warm_up())  # may fetch a kernel and prove KVM: not waited for
         held.push_async_callback(end_task, warm_up)
         host = DaemonHost(paths, images, guests, containers, delays, warm_up)
-        yield Engine(paths, events, images, containers, host, await engine_id(database))
+        yield Engine(paths, events, images, networks, containers, host, await engine_id(database))
 
 
 async def end_task(task: asyncio.Task[None]) -> None:

@@ -18,13 +18,15 @@ edge that called out, with `from`. The API maps kind to status in one table (api
 class InsulaError(Exception):
     """Base of all failures shown to a user.
 
-    message: one line, what failed and on what. hint: one line, what to do, or empty.
+    message: one line, what failed and on what. hint: one line, what to do, or empty. detail: what else it can be
+    judged by, for a file and not for a line: commands, a console.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.detail = detail
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

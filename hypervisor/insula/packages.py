@@ -7,6 +7,7 @@ archive's signature with Debian's keyring; refused is anything unsigned.
 """
 
 import asyncio
+import logging
 import os
 import time
 import tomllib
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from insula import process
-from insula.errors import NotFound, Unavailable
+from insula.errors import Internal, NotFound, Unavailable
 from insula.paths import Paths
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -22,6 +23,8 @@ DEFAULT_SUITE = "bookworm"
 UPDATE_TIMEOUT = 300.0
 DOWNLOAD_TIMEOUT = 600.0
 LISTS_MAX_AGE = 86400.0  # seconds
+
+log = logging.getLogger(__name__)
 
 _locks: dict[Path, asyncio.Lock] = {}
 
@@ -115,13 +118,26 @@ async def _update(paths: Paths, state: Path, architecture: str, suite: str) -> N
     for folder in ("lists/partial", "cache/archives/partial", "debs"):
         (state / folder).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
-    lines = [f"deb [signed-by={KEYRING}] {mirror.archive} {suite} main"]
-    if mirror.security:
-        lines.append(f"deb [signed-by={KEYRING}] {mirror.security} {suite}-security main")
-    (state / "sources.list").write_text("\n".join(lines) + "\n")
     (state / "architecture").write_text(architecture)
-    await process.run([process.tool("apt-get"), *_options(state), "update"], timeout=UPDATE_TIMEOUT)
+    archive = f"deb [signed-by={KEYRING}] {mirror.archive} {suite} main\n"
+    security = (
+        f"deb [signed-by={KEYRING}] {mirror.security} {suite}-security main\n" if mirror.security else ""
+    )
+    try:
+        await _fetch_lists(state, archive + security)
+    except Internal as error:
+        if not security:
+            raise
+        # a mirror's security archive may lag behind its own Release file for the rarer architectures
+        await _fetch_lists(state, archive)
+        said = str(error).partition("E: ")[2].partition("\n")[0]
+        log.warning("%s: no security archive, so the point release's packages: %s", state.name, said)
     (state / "updated").touch()
+
+
+async def _fetch_lists(state: Path, sources: str) -> None:
+    (state / "sources.list").write_text(sources)
+    await process.run([process.tool("apt-get"), *_options(state), "update"], timeout=UPDATE_TIMEOUT)
 
 
 def _options(state: Path) -> list[str]:

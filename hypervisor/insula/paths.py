@@ -91,6 +91,16 @@ class Paths:
         """Arguments, console and QEMU's words of the last start that failed."""
         return self.container(container_id) / "failed-start.log"
 
+    def machine_end(self, container_id: str) -> Path:
+        """The same of the last run that its machine ended, and not its program."""
+        return self.container(container_id) / "machine-end.log"
+
+    # -- the host's, shared by all daemons of root's
+    @property
+    def slots(self) -> Path:
+        """A file for each id of machines, locked while a machine has it."""
+        return Path("/run/insula-slots")
+
     # -- run directory
     @property
     def socket(self) -> Path:

@@ -23,6 +23,8 @@ TAIL = 2000
 
 PACKAGES = {
     "bwrap": "bubblewrap",
+    "pasta": "passt",
+    "nft": "nftables",
     "sqfstar": "squashfs-tools",
     "mksquashfs": "squashfs-tools",
     "mkfs.ext4": "e2fsprogs",
@@ -37,6 +39,9 @@ PACKAGES = {
     "prlimit": "util-linux",
 }
 """Debian's package of each tool that Insula runs."""
+
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""What Python ignores, and no program below it is to inherit so."""
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +134,9 @@ async def _read_bounded(stream: asyncio.StreamReader) -> bytes:
     return bytes(kept)
 
 
-def spawn_session(argv: Sequence[str], output: int, pass_fds: Sequence[int]) -> int:
+def spawn_session(
+    argv: Sequence[str], output: int, pass_fds: Sequence[int], env: Mapping[str, str] | None = None
+) -> int:
     """Starts a program as the leader of a session of its own, for as long as it likes, and returns its process id.
 
     output: descriptor for what it says; pass_fds keep their numbers in it. It is reaped when it ends, while this
@@ -141,8 +148,11 @@ def spawn_session(argv: Sequence[str], output: int, pass_fds: Sequence[int]) -> 
         *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in pass_fds),  # onto itself: stays open over exec
         *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() - set(pass_fds)),
     ]
+    environment = {**CLEAN_ENVIRONMENT, **(env or {})}
     try:
-        pid = os.posix_spawn(argv[0], list(argv), CLEAN_ENVIRONMENT, file_actions=actions, setsid=True)
+        pid = os.posix_spawn(
+            argv[0], list(argv), environment, file_actions=actions, setsid=True, setsigdef=IGNORED
+        )
     except OSError as error:
         raise Unavailable(f"cannot run {argv[0]}: {error.strerror}") from error
     _reap_at_end(pid)

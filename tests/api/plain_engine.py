@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from plain_daemon import Daemon
 
 from insula.api.engine import DoctorRow, Engine
 from insula.api.server import ApiServer
+from insula.container.spec import ContainerSpec
+from insula.container.view import Created
 from insula.errors import InvalidArgument
 
 
@@ -50,8 +52,9 @@ class Ran:
 class PlainEngine:
     """The server, and clients that do not block its loop."""
 
-    def __init__(self, daemon: Daemon, path: Path) -> None:
+    def __init__(self, daemon: Daemon, engine: Engine, path: Path) -> None:
         self.daemon = daemon
+        self.engine = engine
         self.path = path
         self.env = {"PATH": os.environ["PATH"], "DOCKER_HOST": f"unix://{path}", "HOME": str(path.parent),
                     "DOCKER_CONFIG": str(path.parent), "TERM": "xterm"}  # fmt: skip
@@ -78,6 +81,34 @@ class PlainEngine:
         writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         return await reader.readuntil(b"\r\n\r\n"), reader, writer
 
+    async def ask(self, path: str, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
+        """Status and body of a whole answer."""
+        head, reader, writer = await self.send(method, path, body, "Connection: close")
+        found = await reader.read()
+        writer.close()
+        if b"transfer-encoding: chunked" in head.lower():
+            found = unchunk(found)
+        return int(head.split()[1]), found
+
+
+def unchunk(data: bytes) -> bytes:
+    whole = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        whole, data = whole + data[: int(size, 16)], data[int(size, 16) + 2 :]
+    return whole
+
+
+def join_none(daemon: Daemon) -> None:
+    """Plain agents have no network devices: containers that ask for Docker's default network are made on none."""
+    create = daemon.containers.create
+
+    async def made(spec: ContainerSpec) -> Created:
+        default = spec.network_mode in ("", "default", "bridge")
+        return await create(replace(spec, network_mode="none") if default else spec)
+
+    daemon.containers.create = made  # type: ignore[method-assign]
+
 
 @asynccontextmanager
 async def serve_plain(daemon: Daemon, folder: Path) -> AsyncIterator[PlainEngine]:
@@ -85,11 +116,14 @@ async def serve_plain(daemon: Daemon, folder: Path) -> AsyncIterator[PlainEngine
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     listener.bind(str(path))
     listener.listen(64)
-    engine = Engine(daemon.paths, daemon.events, daemon.images, daemon.containers, NoHost(), "id")  # type: ignore[arg-type]
+    engine = Engine(
+        daemon.paths, daemon.events, daemon.images, daemon.networks, daemon.containers, NoHost(), "id"
+    )  # type: ignore[arg-type]
+    join_none(daemon)
     server = ApiServer(engine)
     await server.open(listener)
     try:
-        yield PlainEngine(daemon, path)
+        yield PlainEngine(daemon, engine, path)
     finally:
         await server.close()
         listener.close()

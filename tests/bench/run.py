@@ -2,7 +2,8 @@
 
 Starts a daemon of its own with a state root of its own, beside podman (runc, overlay, no network) with a store of its
 own, both running the same busybox. Nothing else should run on the host meanwhile. Usage: run.py [SECTION …], sections:
-start, burst, template, exec, memory, loop, many. Writes build-out/bench.json.
+start, burst, template, exec, memory, loop, many, records, health (ten minutes; health.py). Writes
+build-out/bench.json.
 """
 
 import http.client
@@ -17,9 +18,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import health as checks
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
@@ -76,6 +79,13 @@ class Daemon:
             sys.exit(f"{method} {path}: {answer.status} {data.decode()}")
         return json.loads(data) if data.startswith((b"{", b"[")) else data
 
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Of an answer that comes bit by bit."""
+        connection = UnixConnection(f"{self.run_dir}/docker.sock")
+        connection.request("GET", path)
+        yield from connection.getresponse()
+        connection.close()
+
     def docker_run(self, platform: str) -> list[str]:
         return ["docker", "run", "--rm", "--network", "none", "--platform", platform, "busybox", "true"]
 
@@ -90,22 +100,31 @@ class Daemon:
         """Ends its containers too: a daemon's end alone leaves them running."""
         for container in self.call("GET", "/containers/json?all=1"):
             self.call("DELETE", f"/containers/{container['Id']}?force=1")
+        self.end()
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    def end(self) -> None:
+        """Returns when the daemon has ended; what ran goes on."""
         os.kill(self.pid, signal.SIGTERM)
         for _ in range(200):
             if not Path(f"/proc/{self.pid}").exists():
                 break
             time.sleep(0.05)
-        shutil.rmtree(self.run_dir, ignore_errors=True)
 
 
 class Podman:
-    """Namespace containers on the same host, from the same busybox."""
+    """Namespace containers on the same host, from the same busybox, which is imported when it is first used."""
 
     def __init__(self, home: Path) -> None:
         self.words = [
             "podman", "--root", str(home / "store"), "--runroot", str(home / "run"), "--storage-driver", "overlay",
             "--runtime", "runc", "--cgroup-manager", "cgroupfs",
         ]  # fmt: skip
+        self._home = home
+        self.is_imported = False
+
+    def _import(self) -> None:
+        home, self.is_imported = self._home, True
         tree = home / "tree" / "bin"
         tree.mkdir(parents=True)
         shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "busybox")
@@ -116,6 +135,8 @@ class Podman:
         subprocess.run(imported, check=True, capture_output=True)
 
     def argv(self) -> list[str]:
+        if not self.is_imported:
+            self._import()
         return [
             *self.words,
             "run",
@@ -330,8 +351,56 @@ def many(daemon: Daemon, podman: Podman) -> dict[str, Any]:
     return {"good": good, "of": 200, "seconds": round(time.monotonic() - began), "bad": bad[:10]}
 
 
+def records(daemon: Daemon, podman: Podman) -> dict[str, Any]:
+    """1,000 records of containers that do not run: the list, and a daemon's start on them."""
+    lonely = Daemon(daemon.home.parent / "records", "[pool]\nmachines = 0\n")
+    lonely.run([str(BIN / "insula"), "bootstrap", "busybox"])
+
+    def listed() -> float:
+        began = time.perf_counter()
+        assert len(lonely.call("GET", "/containers/json?all=1")) == 1000
+        return (time.perf_counter() - began) * 1e3
+
+    try:
+        for number in range(1000):
+            body = {
+                "Image": "busybox",
+                "Cmd": ["sleep", "1"],
+                "Labels": {"number": str(number)},
+                "Env": ["A=1"],
+            }
+            lonely.call("POST", "/containers/create", body)
+        contenders: dict[str, Callable[[], float]] = {
+            "list": listed,
+            "docker ps -a": lambda: timed(["docker", "ps", "-a"], lonely.env),
+        }
+        found = interleaved(contenders, 10)
+        starts = []
+        for _ in range(5):
+            lonely.end()
+            lonely.run([str(BIN / "insula"), "version"])
+            lonely.pid = int((lonely.run_dir / "daemon.pid").read_text())
+            words = (lonely.home / "daemon.log").read_text().rpartition("ready after ")[2]
+            starts.append(float(words.split()[0]) * 1e3)
+        return found | {"daemon's start": summary(starts)}
+    finally:
+        lonely.stop()
+
+
+def health(daemon: Daemon, podman: Podman) -> dict[str, Any]:
+    """Containers with health checks and restart policies, under a daemon whose pool holds nothing."""
+    lonely = Daemon(daemon.home.parent / "health", "[pool]\nmachines = 0\n")
+    lonely.run([str(BIN / "insula"), "bootstrap", "busybox"])
+    try:
+        return checks.measure(lonely)
+    finally:
+        lonely.stop()
+
+
 SECTIONS = {
     "start": start, "burst": burst, "template": template, "exec": exec_, "memory": memory, "loop": loop, "many": many,
+    "records": records,
+    "health": health,
 }  # fmt: skip
 
 
@@ -340,17 +409,17 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="insula-bench-", dir="/tmp"))
     home.chmod(0o711)
     daemon = Daemon(home / "main")
+    podman = Podman(home)
     found: dict[str, Any] = {"host": " ".join(os.uname()), "cpus": os.cpu_count()}
     try:
         daemon.run([str(BIN / "insula"), "bootstrap", "busybox"])
-        podman = Podman(home)
         for name in wanted:
             found[name] = SECTIONS[name](daemon, podman)
             print(name, json.dumps(found[name], indent=1), flush=True)
     finally:
         daemon.stop()
-        subprocess.run(["podman", "--root", str(home / "store"), "--runroot", str(home / "run"), "system", "reset", "-f"],
-                       capture_output=True, check=False)  # fmt: skip
+        if podman.is_imported:
+            subprocess.run([*podman.words[:5], "system", "reset", "-f"], capture_output=True, check=False)
         shutil.rmtree(home, ignore_errors=True)
     out = ROOT / "build-out"
     out.mkdir(exist_ok=True)

@@ -1,7 +1,10 @@
 """State roots and daemons for tests that go from the docker command to a machine and back.
 
-seeded_home    a state root with busybox of both platforms and a template of each, made once a run of pytest
-daemon         one daemon on a copy of it, for all tests that do it no harm
+seeded_home    a state root with busybox of the platforms and a template of each, made once a run of pytest
+user_home      the same, made by a daemon of an ordinary user's
+daemon         one daemon on a copy of it, for all tests that do it no harm; user_daemon: an ordinary user's
+docker         the docker command against it; `@BOTH` before a test: once as root, once as an ordinary user
+place          a folder for files that the command reads or writes, whoever runs it
 new_daemon     makes daemons on copies of their own: to be killed, restarted, counted
 """
 
@@ -9,13 +12,15 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from words import PLATFORMS, Words
+from words import Words
 
-from boot_paths import fresh_home, make_folder
+from boot_paths import PLATFORMS, fresh_home, make_folder
 from daemon_fixture import DaemonProcess
+from ordinary_user import ORDINARY, as_user, give
 
 LINKED = ("kernels", "jails", "images", "templates")
 
@@ -23,20 +28,34 @@ LINKED = ("kernels", "jails", "images", "templates")
 @pytest.fixture(scope="session")
 def seeded_home() -> Iterator[Path]:
     with fresh_home() as home:
-        daemon = DaemonProcess(home)
-        try:
-            daemon.start()
-            made = daemon.request("POST", "/insula/bootstrap", {"what": "busybox"})
-            assert made.status == 200, made.body
-            words = Words(daemon)
-            for platform in PLATFORMS:
-                words.succeed("run", "--rm", "--platform", platform, "busybox", "true")
-        finally:
-            daemon.close()
+        seed(home, None)
         yield home
 
 
-def copy_home(source: Path, target: Path) -> Path:
+@pytest.fixture(scope="session")
+def user_home(request: pytest.FixtureRequest) -> Iterator[Path]:
+    if not as_user(ORDINARY):
+        yield request.getfixturevalue("seeded_home")
+        return
+    with fresh_home(ORDINARY) as home:
+        seed(home, ORDINARY)
+        yield home
+
+
+def seed(home: Path, user: int | None) -> None:
+    daemon = DaemonProcess(home, user=user)
+    try:
+        daemon.start()
+        made = daemon.request("POST", "/insula/bootstrap", {"what": "busybox", "platforms": PLATFORMS})
+        assert made.status == 200 and b"error" not in made.body, made.body
+        words = Words(daemon)
+        for platform in PLATFORMS:
+            words.succeed("run", "--rm", "--platform", platform, "busybox", "true")
+    finally:
+        daemon.close()
+
+
+def copy_home(source: Path, target: Path, user: int | None = None) -> Path:
     """Files are linked where nobody writes them."""
     target.mkdir(mode=0o711)
     for name in LINKED:
@@ -48,17 +67,21 @@ def copy_home(source: Path, target: Path) -> Path:
         ours.backup(theirs)
     ours.close()
     theirs.close()
+    give(target, user)
     return target
 
 
 @pytest.fixture
-def new_daemon(seeded_home: Path) -> Iterator[Callable[[], DaemonProcess]]:
+def new_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., DaemonProcess]]:
+    """make(), or make(ORDINARY); `@BOTH_NEW` before a test: make() is once root's, once an ordinary user's."""
     made: list[DaemonProcess] = []
     folders: list[Path] = []
 
-    def make() -> DaemonProcess:
+    def make(user: int | None = None) -> DaemonProcess:
+        user = ORDINARY if getattr(request, "param", "root") == "user" else user
+        home: Path = request.getfixturevalue("seeded_home" if user is None else "user_home")
         folders.append(make_folder())
-        daemon = DaemonProcess(copy_home(seeded_home, folders[-1] / "home"))
+        daemon = DaemonProcess(copy_home(home, folders[-1] / "home", user), user=user)
         made.append(daemon)
         daemon.start()
         return daemon
@@ -70,10 +93,10 @@ def new_daemon(seeded_home: Path) -> Iterator[Callable[[], DaemonProcess]]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
-def daemon(seeded_home: Path) -> Iterator[DaemonProcess]:
+@contextmanager
+def open_daemon(home: Path, user: int | None = None) -> Iterator[DaemonProcess]:
     folder = make_folder()
-    daemon = DaemonProcess(copy_home(seeded_home, folder / "home"))
+    daemon = DaemonProcess(copy_home(home, folder / "home", user), user=user)
     try:
         daemon.start()
         yield daemon
@@ -83,8 +106,35 @@ def daemon(seeded_home: Path) -> Iterator[DaemonProcess]:
         shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def daemon(seeded_home: Path) -> Iterator[DaemonProcess]:
+    with open_daemon(seeded_home) as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="session")
+def user_daemon(user_home: Path) -> Iterator[DaemonProcess]:
+    with open_daemon(user_home, ORDINARY) as daemon:
+        yield daemon
+
+
 @pytest.fixture
-def docker(daemon: DaemonProcess) -> Iterator[Words]:
-    """The docker command against the shared daemon. What a test leaves behind is removed."""
-    yield (words := Words(daemon))
+def docker(request: pytest.FixtureRequest) -> Iterator[Words]:
+    """The docker command against a shared daemon. What a test leaves behind is removed."""
+    name = "user_daemon" if getattr(request, "param", "root") == "user" else "daemon"
+    yield (words := Words(request.getfixturevalue(name)))
     words.sweep()
+
+
+@pytest.fixture
+def user_docker(user_daemon: DaemonProcess) -> Iterator[Words]:
+    yield (words := Words(user_daemon))
+    words.sweep()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    folder = make_folder()
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

@@ -27,7 +27,6 @@ from insula.guest.request import GuestRequest
 from insula.paths import Paths
 from probe_program import probe_layer
 
-PLATFORMS = ("linux/amd64", "linux/arm64")
 NO_POOL = Config(pool_machines=0)
 
 

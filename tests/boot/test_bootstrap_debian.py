@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from words import MACHINES, PLATFORMS, Words
+from words import Words
 
+from boot_paths import MACHINES, PLATFORMS
 from daemon_fixture import DaemonProcess, UnixConnection
 
 pytestmark = [pytest.mark.boot, pytest.mark.soak]

@@ -7,19 +7,19 @@ import os
 from pathlib import Path
 
 import pytest
-from guest_fixture import NO_POOL, PLATFORMS, boot, document, make_paths, open_guests, read, request, start
+from guest_fixture import NO_POOL, boot, document, make_paths, open_guests, read, request, start
 
-from boot_paths import fresh_run, is_running, provisioned_home
+from boot_paths import DEFAULT, MACHINES, PLATFORMS, fresh_run, is_running, provisioned_home
+from insula.agent.limits import Limits
 from insula.config import Config
 from insula.errors import InvalidArgument, NotFound, Unavailable
 from insula.guest.guests import Guests
 from insula.machine.machine import find_pid
 from insula.machine.spec import MEMORY_CLASSES
 
-pytestmark = pytest.mark.boot
+pytestmark = [pytest.mark.boot, pytest.mark.platform]
 
 MIB = 1 << 20
-ARCHITECTURES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 
 
 @pytest.fixture
@@ -54,18 +54,18 @@ async def test_a_container_runs(platform: str, way: str, home: Path, disk: Path)
                 kept = await boot(guest, "look", "/kept", writable=0)
                 pid = guest.machine.pid
         assert not list((run / "machines").iterdir())
-    assert seen.pairs["machine"] == ARCHITECTURES[platform]
+    assert seen.pairs["machine"] == MACHINES[platform]
     assert written.lines == kept.lines == ["/kept ok"]
     assert not is_running(pid)
 
 
 async def test_a_claimed_clone_is_replaced(home: Path) -> None:
     async with open_guests(home, Config(pool_machines=1)) as guests:
-        await guests.fill("linux/amd64")
-        async with guests.open(request("linux/amd64")) as first:
+        await guests.fill(DEFAULT)
+        async with guests.open(request(DEFAULT)) as first:
             first.began()
-            assert await guests.fill("linux/amd64") == 1
-            async with guests.open(request("linux/amd64")) as second:
+            assert await guests.fill(DEFAULT) == 1
+            async with guests.open(request(DEFAULT)) as second:
                 assert (first.origin, second.origin) == ("pool", "pool")
                 assert first.machine.id != second.machine.id
 
@@ -79,9 +79,11 @@ async def test_limits_are_exact_inside_a_class(platform: str, home: Path) -> Non
     limit = 100 * MIB
     async with open_guests(home) as guests:
         async with guests.open(request(platform, memory=limit, cpus=1.5, fresh=True)) as guest:
-            fields = {"memory": limit, "cpu_quota": 150_000, "cpu_period": 100_000, "pids": 77}
+            limits = Limits(memory=limit, cpu_quota=150_000, cpu_period=100_000, pids=77)
             files = {
-                name: (await boot(guest, "show", f"/sys/fs/cgroup/{name}", **fields)).output.decode().strip()
+                name: (await boot(guest, "show", f"/sys/fs/cgroup/{name}", limits=limits))
+                .output.decode()
+                .strip()
                 for name in ("memory.max", "cpu.max", "pids.max")
             }
             memory = (await boot(guest, "show", "/proc/meminfo")).pairs["MemTotal:"].split()
@@ -95,7 +97,7 @@ async def test_what_no_machine_has_is_refused(home: Path) -> None:
     async with open_guests(home) as guests:
         for asked in ({"memory": MEMORY_CLASSES[-1] * MIB}, {"cpus": 8.5}):
             with pytest.raises(InvalidArgument, match="no machine has"):
-                async with guests.open(request("linux/amd64", **asked)):
+                async with guests.open(request(DEFAULT, **asked)):
                     pass
         with pytest.raises(InvalidArgument, match="platform linux/vax"):
             await guests.forge.shape("linux/vax", 0, 0)
@@ -121,13 +123,14 @@ async def test_a_kernel_that_panics_is_told_with_its_last_words(
 async def test_a_kernel_that_is_none_is_told_in_qemu_s_words(home: Path, tmp_path: Path) -> None:
     (tmp_path / "kernel").write_bytes(b"")
     async with open_guests(home) as guests:
-        spec = await guests.forge.shape("linux/amd64", 100 * MIB, 0)
+        spec = await guests.forge.shape(DEFAULT, 100 * MIB, 0)
         broken = dataclasses.replace(spec.kernel, image=tmp_path / "kernel")
         with pytest.raises(Unavailable, match=r"did not start: .*qemu"):
             async with guests.forge.start(dataclasses.replace(spec, kernel=broken), fresh=True):
                 pass
 
 
+@pytest.mark.amd64
 async def test_a_guest_that_says_nothing_is_given_up_on(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +149,7 @@ async def test_a_guest_that_says_nothing_is_given_up_on(
 
 async def test_a_killed_machine_is_noticed(home: Path) -> None:
     async with open_guests(home) as guests:
-        async with guests.open(request("linux/amd64")) as guest:
+        async with guests.open(request(DEFAULT)) as guest:
             main = await guest.session.boot(document(guest, "wait"))
             os.kill(guest.machine.pid, 9)
             assert await guest.gone() == "its QEMU was killed"
@@ -160,7 +163,7 @@ async def test_a_killed_machine_is_noticed(home: Path) -> None:
 async def leave_running(home: Path, run: Path, *words: str) -> tuple[dict[str, object], int, bytes]:
     """A guest whose daemon goes: its record, its main process's number, and what was read before."""
     async with open_guests(home, run=run) as guests:
-        async with guests.open(request("linux/amd64")) as guest:
+        async with guests.open(request(DEFAULT)) as guest:
             main = await guest.session.boot(document(guest, *words))
             early = bytearray()
             async for chunk in main:

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guest_fixture import PLATFORMS, boot, document, open_guests, request, start
+from guest_fixture import boot, document, open_guests, request, start
 
-from boot_paths import provisioned_home
+from boot_paths import PLATFORMS, provisioned_home
 from insula.agent.link import Link
 from insula.config import Config
 from insula.guest.guest import Guest
 
-pytestmark = pytest.mark.boot
+pytestmark = [pytest.mark.boot, pytest.mark.platform]
 
 Window = tuple[int, int]
 MASK = 0xFFFFFFFF

@@ -8,19 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from footprint import fill, settle, take_still
-from words import MACHINES, PLATFORMS, Words
+from words import BOTH_NEW, USERS, Words
 
+from boot_paths import MACHINES, PLATFORMS
 from daemon_fixture import DaemonProcess
 
 pytestmark = pytest.mark.boot
 
 
-def many(few: int, all_: int) -> pytest.MarkDecorator:
-    """A tenth or so of the runs always, all of them in the soak."""
-    return pytest.mark.parametrize("runs", [few, pytest.param(all_, marks=pytest.mark.soak)])
-
-
-@many(40, 200)
+@pytest.mark.parametrize(
+    ("new_daemon", "runs"),
+    [
+        *((user, 40 if user == USERS[0] else 10) for user in USERS),
+        *(pytest.param(user, 200, marks=pytest.mark.soak) for user in USERS),
+    ],
+    indirect=["new_daemon"],
+)
 def test_runs_leave_nothing(new_daemon: Callable[[], DaemonProcess], runs: int) -> None:
     docker = Words(daemon := new_daemon())
     for platform in PLATFORMS:
@@ -48,7 +51,7 @@ def test_runs_leave_nothing(new_daemon: Callable[[], DaemonProcess], runs: int) 
     assert daemon.request("GET", "/containers/json?all=1").json() == []
 
 
-@many(40, 200)
+@pytest.mark.parametrize("runs", [40, pytest.param(200, marks=pytest.mark.soak)])
 def test_starts_eight_at_a_time_are_all_good(new_daemon: Callable[[], DaemonProcess], runs: int) -> None:
     docker = Words(daemon := new_daemon())
     for platform in PLATFORMS:
@@ -71,6 +74,7 @@ def test_starts_eight_at_a_time_are_all_good(new_daemon: Callable[[], DaemonProc
     assert settle(daemon, before, PLATFORMS) == before
 
 
+@BOTH_NEW
 def test_clients_that_go_away_leave_nothing(new_daemon: Callable[[], DaemonProcess]) -> None:
     docker = Words(daemon := new_daemon())
     docker.run("busybox", "true")

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 from footprint import fill, settle, take_still
-from words import PLATFORMS, Words
+from words import BOTH_NEW, USERS, Words
 
+from boot_paths import PLATFORMS
 from daemon_fixture import DaemonProcess
 
 pytestmark = pytest.mark.boot
@@ -260,7 +261,12 @@ def live_through(scene: Scene, moments: int, away: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moments", "away"), [pytest.param(10, 2.0), pytest.param(100, 10.0, marks=pytest.mark.soak)]
+    ("new_daemon", "moments", "away"),
+    [
+        *((user, 10 if user == USERS[0] else 4, 2.0) for user in USERS),
+        *(pytest.param(user, 100, 10.0, marks=pytest.mark.soak) for user in USERS),
+    ],
+    indirect=["new_daemon"],
 )
 def test_the_daemon_is_killed_at_any_moment(
     new_daemon: Callable[[], DaemonProcess], moments: int, away: float
@@ -278,6 +284,7 @@ def test_the_daemon_is_killed_at_any_moment(
 # -- adoption, looked at closely
 
 
+@BOTH_NEW
 def test_an_adopted_container_is_as_any_other(new_daemon: Callable[[], DaemonProcess]) -> None:
     docker = Words(daemon := new_daemon())
     script = "echo ready; while read line; do echo got $line; done; trap 'exit 6' TERM; while :; do sleep 1 & wait $!; done"
@@ -307,6 +314,7 @@ def test_an_adopted_container_is_as_any_other(new_daemon: Callable[[], DaemonPro
     docker.succeed("rm", "-f", "on")
 
 
+@BOTH_NEW
 def test_an_exec_goes_on_and_its_exit_code_is_known(new_daemon: Callable[[], DaemonProcess]) -> None:
     docker = Words(daemon := new_daemon())
     docker.sleeper("--name", "host")
@@ -323,6 +331,7 @@ def test_an_exec_goes_on_and_its_exit_code_is_known(new_daemon: Callable[[], Dae
     assert daemon.request("GET", f"/exec/{exec_id}/json").json()["ExitCode"] == 44
 
 
+@BOTH_NEW
 def test_what_ended_while_nobody_looked_has_ended_well(new_daemon: Callable[[], DaemonProcess]) -> None:
     docker = Words(daemon := new_daemon())
     docker.start(
@@ -358,6 +367,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("away", [False, True])
+@BOTH_NEW
 def test_a_container_whose_machine_is_killed_has_exited(
     new_daemon: Callable[[], DaemonProcess], away: bool
 ) -> None:

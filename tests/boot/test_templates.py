@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from guest_fixture import NO_POOL, boot, open_guests, request
 
-from boot_paths import fresh_home, fresh_run
+from boot_paths import DEFAULT, fresh_home, fresh_run
 from insula.config import Config
 from insula.guest.guests import Guests
 from insula.guest.template import template_key, write_template
 from insula.machine.jail import JailRoot, open_jail_root
 
-pytestmark = pytest.mark.boot
+pytestmark = [pytest.mark.boot, pytest.mark.platform]
 
 SMALL = 100 << 20
 BUILDING = "building the template"
@@ -35,7 +35,7 @@ def built(log: pytest.LogCaptureFixture) -> int:
 async def test_it_is_built_once_for_all_who_ask(log: pytest.LogCaptureFixture) -> None:
     with fresh_home() as home:
         async with open_guests(home) as guests:
-            spec = await guests.forge.shape("linux/amd64", SMALL, 0)
+            spec = await guests.forge.shape(DEFAULT, SMALL, 0)
             templates = await asyncio.gather(*(guests.forge.template(spec) for _ in range(8)))
             assert len({id(template) for template in templates}) == 1
             assert guests.forge.templates() == [template_key(spec)]
@@ -64,7 +64,7 @@ async def test_whoever_gives_up_waiting_takes_it_from_nobody(
     booting = hold_at("booting", monkeypatch)
     with fresh_home() as home:
         async with open_guests(home) as guests:
-            spec = await guests.forge.shape("linux/amd64", SMALL, 0)
+            spec = await guests.forge.shape(DEFAULT, SMALL, 0)
             impatient = asyncio.create_task(guests.forge.template(spec))
             patient = asyncio.create_task(guests.forge.template(spec))
             await booting.wait()
@@ -82,7 +82,7 @@ async def test_a_build_that_is_broken_off_leaves_nothing(
     reached = hold_at(moment, monkeypatch)
     with fresh_home() as home, fresh_run() as run:
         async with open_guests(home, run=run) as guests:
-            spec = await guests.forge.shape("linux/amd64", SMALL, 0)
+            spec = await guests.forge.shape(DEFAULT, SMALL, 0)
             asked = asyncio.create_task(guests.forge.template(spec))
             await reached.wait()
         with pytest.raises(asyncio.CancelledError):
@@ -108,7 +108,7 @@ async def test_a_build_that_is_broken_off_while_it_is_written_is_whole(
     monkeypatch.setattr("insula.guest.forge.write_template", held)
     with fresh_home() as home:
         async with open_guests(home) as guests:
-            spec = await guests.forge.shape("linux/amd64", SMALL, 0)
+            spec = await guests.forge.shape(DEFAULT, SMALL, 0)
             asked = asyncio.create_task(guests.forge.template(spec))
             await writing.wait()
             loop.call_later(0.2, go.set)
@@ -136,11 +136,11 @@ async def test_the_one_used_longest_ago_goes_first(log: pytest.LogCaptureFixture
     """Down to what fits; never the one just built."""
     with fresh_home() as home:
         async with open_guests(home) as guests:
-            first = await guests.forge.shape("linux/amd64", SMALL, 1)
+            first = await guests.forge.shape(DEFAULT, SMALL, 1)
             await guests.forge.template(first)
             size = sum(f.stat().st_blocks * 512 for f in (home / "templates" / template_key(first)).iterdir())
         async with open_guests(home, Config(pool_machines=0, templates_size=size * 3 // 2)) as guests:
-            second = await guests.forge.shape("linux/amd64", SMALL, 2)
+            second = await guests.forge.shape(DEFAULT, SMALL, 2)
             await guests.forge.template(first)
             await guests.forge.template(second)
             assert [path.name for path in (home / "templates").iterdir()] == [template_key(second)]
@@ -154,8 +154,8 @@ async def test_an_eviction_takes_nothing_from_a_clone_in_the_making(
     """The template goes between a clone's decision for it and its QEMU's start."""
     with fresh_home() as home:
         async with open_guests(home, Config(pool_machines=0, templates_size=1)) as guests:
-            first = await guests.forge.shape("linux/amd64", SMALL, 1)
-            second = await guests.forge.shape("linux/amd64", SMALL, 2)
+            first = await guests.forge.shape(DEFAULT, SMALL, 1)
+            second = await guests.forge.shape(DEFAULT, SMALL, 2)
             await guests.forge.template(first)
             real, waiting, go = open_jail_root, asyncio.Event(), asyncio.Event()
 
@@ -176,7 +176,7 @@ async def test_an_eviction_takes_nothing_from_a_clone_in_the_making(
 
 
 async def clone_says(guests: Guests, cpus: int) -> tuple[str, list[str]]:
-    async with guests.open(request("linux/amd64", memory=SMALL, cpus=cpus)) as guest:
+    async with guests.open(request(DEFAULT, memory=SMALL, cpus=cpus)) as guest:
         return guest.origin, (await boot(guest, "count", "0", "1")).lines
 
 
@@ -184,7 +184,7 @@ async def test_what_is_not_whole_is_not_used(log: pytest.LogCaptureFixture) -> N
     """A folder that lost its description is built anew."""
     with fresh_home() as home:
         async with open_guests(home, NO_POOL) as guests:
-            spec = await guests.forge.shape("linux/amd64", SMALL, 0)
+            spec = await guests.forge.shape(DEFAULT, SMALL, 0)
             await guests.forge.template(spec)
         (home / "templates" / template_key(spec) / "template.json").write_text("{")
         async with open_guests(home, NO_POOL) as guests:

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 
 import pexpect
 import pytest
-from words import MACHINES, PLATFORMS, Words
+from words import BOTH, Words
 
-pytestmark = pytest.mark.boot
+from boot_paths import MACHINES, PLATFORMS
+
+pytestmark = [pytest.mark.boot, pytest.mark.platform]
 
 SECONDS = 30
 DETACH = "\x10\x11"  # ctrl-p ctrl-q
@@ -17,7 +19,8 @@ PROMPT = "/ # "
 @contextmanager
 def terminal(docker: Words, *args: str, size: tuple[int, int] = (33, 101)) -> Iterator[pexpect.spawn]:
     """The docker command at a terminal of so many rows and columns."""
-    child = pexpect.spawn("docker", list(args), env=docker.daemon.env, dimensions=size, timeout=SECONDS)
+    program, *words = docker.daemon.command("docker", *args)
+    child = pexpect.spawn(program, words, env=docker.daemon.env, dimensions=size, timeout=SECONDS)
     try:
         yield child
     finally:
@@ -39,6 +42,7 @@ def until_size(child: pexpect.spawn, rows: int, columns: int) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
+@BOTH
 def test_a_shell_with_prompt_size_resize_and_ctrl_c(docker: Words, platform: str) -> None:
     with terminal(docker, "run", "-it", "--rm", "--platform", platform, "busybox") as child:
         child.expect(PROMPT)
@@ -69,6 +73,7 @@ def test_a_program_hears_of_a_resize(docker: Words) -> None:
     raise AssertionError("it never heard")
 
 
+@BOTH
 def test_detach_and_attach_again(docker: Words) -> None:
     with terminal(docker, "run", "-it", "--name", "left", "busybox") as child:
         child.expect(PROMPT)

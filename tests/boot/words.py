@@ -6,15 +6,24 @@ docker.inspect(name)["State"]                           one container, as the AP
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from daemon_fixture import DaemonProcess
+import pytest
 
-PLATFORMS = ("linux/amd64", "linux/arm64")
-MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+from daemon_fixture import DaemonProcess
+from ordinary_user import IS_ROOT
+
+USERS = (
+    (("root", "user") if "INSULA_TEST_PLATFORMS" not in os.environ else ("root",)) if IS_ROOT else ("user",)
+)
+BOTH = pytest.mark.parametrize("docker", USERS, indirect=True)
+"""Before a test of the `docker` fixture: once against root's daemon, once against an ordinary user's."""
+BOTH_NEW = pytest.mark.parametrize("new_daemon", USERS, indirect=True)
+"""The same before a test of the `new_daemon` fixture."""
 
 
 class Words:
@@ -65,8 +74,9 @@ class Words:
     def begin(self, *args: str, **given: Any) -> Iterator[subprocess.Popen[bytes]]:
         """A command that goes on meanwhile, its input and output on pipes; ended when the context is left."""
         with subprocess.Popen(
-            ["docker", *args], env=self.daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **given
-        ) as client:
+            self.daemon.command("docker", *args), env=self.daemon.env, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, **given,
+        ) as client:  # fmt: skip
             assert client.stdin is not None and client.stdout is not None
             try:
                 yield client

@@ -100,6 +100,45 @@ def parse_welcome(payload: bytes) -> dict:
     }
 
 
+@dataclass
+class Page:
+    clock: int
+    uptime: int
+    after: int
+    rows: list[dict]
+
+
+ROW = "<7IBBIiIQQQQQ"
+ROW_KEYS = [
+    "id",
+    "parent",
+    "pid",
+    "group",
+    "session",
+    "uid",
+    "gid",
+    "state",
+    "flags",
+    "terminal",
+    "nice",
+    "threads",
+]
+ROW_KEYS += ["start", "user", "system", "virtual", "resident"]
+
+
+def parse_rows(data: bytes, count: int) -> list[dict]:
+    rows = []
+    for _ in range(count):
+        row = dict(zip(ROW_KEYS, struct.unpack_from(ROW, data), strict=True))
+        data = data[struct.calcsize(ROW) :]
+        for key in ("name", "command"):
+            size = int.from_bytes(data[:4], "little")
+            row[key], data = data[4 : 4 + size], data[4 + size :]
+        rows.append(row)
+    assert not data
+    return rows
+
+
 class HostEnd:
     """One connection. A second one to the same agent takes over `remotes`."""
 
@@ -114,6 +153,7 @@ class HostEnd:
         self.acknowledge = True
         self.replies: dict[int, Reply] = {}
         self.seen: deque[Message] = deque(maxlen=4096)
+        self.pages: dict[int, Page] = {}
         self.welcome: dict = {}
         self.oom = 0
 
@@ -187,10 +227,18 @@ class HostEnd:
     def on_oom(self, message: Message) -> None:
         (self.oom,) = message.unpack("Q")
 
+    def on_usage_answer(self, message: Message) -> None:
+        raise AssertionError("a plain agent has no usage to tell")
+
+    def on_processes_answer(self, message: Message) -> None:
+        request, clock, uptime, after, count = message.unpack("IQQII")
+        assert request not in self.pages, "answered twice"
+        self.pages[request] = Page(clock, uptime, after, parse_rows(message.payload[28:], count))
+
     # messages
 
     def hello(self) -> dict:
-        self.send("HELLO", wire.u16(1))
+        self.send("HELLO", wire.u16(2))
         while True:
             message = self.receive()
             if message.name == "WELCOME" and message.epoch == self.epoch:
@@ -208,6 +256,13 @@ class HostEnd:
         while request not in self.replies:
             self.receive()
         return self.replies[request]
+
+    def processes(self, start: int = 1) -> Page:
+        request = self.begin("PROCESSES", wire.u32(start))
+        while request not in self.pages:
+            assert request not in self.replies, self.replies[request]
+            self.receive()
+        return self.pages[request]
 
     def spec(self, *arguments: str, **changes) -> dict:
         changes.setdefault("flags", OUTSIDE)

@@ -13,7 +13,7 @@ from host_end import NUMBERS, OUTSIDE, STDIN, HostEnd, PlainAgent, wire
 
 def test_the_first_welcome_is_of_an_idle_agent(agent: PlainAgent) -> None:
     host = agent.connect()
-    assert host.welcome == {"version": 1, "state": 0, "boot_number": 0, "processes": {}}
+    assert host.welcome == {"version": 2, "state": 0, "boot_number": 0, "processes": {}}
 
 
 def test_nothing_is_done_before_a_hello(agent: PlainAgent, tmp_path) -> None:
@@ -29,8 +29,8 @@ def test_nothing_is_done_before_a_hello(agent: PlainAgent, tmp_path) -> None:
 
 def test_a_hello_of_epoch_0_or_of_a_wrong_size_is_none(agent: PlainAgent) -> None:
     host = agent.connect(hello=False)
-    host.send("HELLO", wire.u16(1), epoch=0)
-    host.send("HELLO", wire.u16(1) + b"\0", epoch=77)
+    host.send("HELLO", wire.u16(2), epoch=0)
+    host.send("HELLO", wire.u16(2) + b"\0", epoch=77)
     host.send("HELLO", b"", epoch=78)
     host.hello()
     assert [m.epoch for m in host.seen] == [host.epoch]
@@ -82,11 +82,11 @@ def test_a_frame_cut_off_by_a_dead_host_does_not_swallow_the_next_hello(agent: P
     whole = host.frame("BOOT", bytes(262_144))
     host.epoch += 2
     host.socket.sendall(whole[:cut] + bytes(262_164))
-    assert host.hello()["version"] == 1
+    assert host.hello()["version"] == 2
 
 
 def test_unknown_types_are_ignored(host: HostEnd) -> None:
-    for kind in (0, 19, 64, 65, 66, 72, 999, 65535):
+    for kind in (0, 22, 64, 65, 66, 74, 999, 65535):
         host.socket.sendall(wire.frame(host.epoch, kind, wire.u32(123)))
     host.barrier()
     assert 123 not in host.replies
@@ -124,8 +124,8 @@ def test_malformed_messages_are_ignored(host: HostEnd, name: str) -> None:
 
 def test_bad_documents_are_answered_so(host: HostEnd) -> None:
     for _, kind, fields in wire.DOCUMENTS:
-        whole = wire.boot(fields) if kind == "boot" else wire.process(fields)
-        name = "BOOT" if kind == "boot" else "SPAWN"
+        whole = wire.ENCODERS[kind](fields)
+        name = {"boot": "BOOT", "process": "SPAWN", "limits": "UPDATE"}[kind]
         assert host.ask(name, whole + b"\0").errno == errno.EBADMSG
         assert host.ask(name, whole[:-1]).errno == errno.EBADMSG
 

@@ -75,7 +75,7 @@ def test_stop_and_boot_again(host: HostEnd) -> None:
         host.release(main)
         host.release(other)
     host.epoch += 2
-    assert host.hello() == {"version": 1, "state": 0, "boot_number": 0, "processes": {}}
+    assert host.hello() == {"version": 2, "state": 0, "boot_number": 0, "processes": {}}
 
 
 @pytest.mark.parametrize("name", ["FREEZE", "THAW", "SYNC"])

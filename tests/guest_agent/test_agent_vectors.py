@@ -61,7 +61,7 @@ def test_bad_frames_yield_nothing(answers: Answer) -> None:
     assert answers("read", [b["frame"] for b in bad]) == [[]] * len(bad)
 
 
-@pytest.mark.parametrize("kind", ["boot", "process"])
+@pytest.mark.parametrize("kind", ["boot", "process", "limits"])
 def test_documents_are_read(answers: Answer, kind: str) -> None:
     documents = [d for d in load("documents") if d["kind"] == kind]
     assert documents
@@ -69,7 +69,7 @@ def test_documents_are_read(answers: Answer, kind: str) -> None:
         assert got == document["fields"], document["name"]
 
 
-@pytest.mark.parametrize("kind", ["boot", "process"])
+@pytest.mark.parametrize("kind", ["boot", "process", "limits"])
 def test_bad_documents_are_refused(answers: Answer, kind: str) -> None:
     bad = [d for d in load("bad_documents") if d["kind"] == kind]
     assert bad
@@ -92,9 +92,23 @@ def test_tree_entries_are_read_and_written(answers: Answer) -> None:
         assert got == tree["entry"], tree["name"]
 
 
+def flat(value: dict | list | str | int) -> list:
+    """All words in their order, a list's with their number before them; no text is `-`."""
+    if isinstance(value, dict):
+        return [word for item in value.values() for word in flat(item)]
+    if isinstance(value, list):
+        return [len(value), *(word for item in value for word in flat(item))]
+    return ["-" if value == "" else value]
+
+
 def words(message: dict) -> str:
     fields = dict(message["fields"])
-    if message["message"] == "WELCOME":
+    if message["message"] == "USAGE_ANSWER":
+        fields = {str(at): word for at, word in enumerate(flat(fields))}
+    elif message["message"] == "PROCESSES_ANSWER":
+        fields["table"] = [row | {"state": ord(row["state"])} for row in fields["table"]]
+        fields = {str(at): word for at, word in enumerate(flat(fields))}
+    elif message["message"] == "WELCOME":
         rows = fields.pop("processes")
         del fields["version"]
         fields["count"] = len(rows)

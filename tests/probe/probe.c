@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -30,6 +31,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -134,13 +136,17 @@ static int change(char **words)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	told("write", pwrite(fd, "x", 1, 0));
 	told("shrink", ftruncate(fd, 0));
-	told("grow", ftruncate(fd, 1L << 40));
+	told("grow", ftruncate(fd, (off_t)1 << 40));
 	told("punch", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
 	told("map", map(fd, PROT_READ | PROT_WRITE, MAP_SHARED) ? 0 : -1);
 	memory = map(fd, PROT_READ, MAP_SHARED);
 	told("protect", memory ? mprotect(memory, 4096, PROT_READ | PROT_WRITE) : -1);
 	told("unseal", fcntl(fd, F_ADD_SEALS, 0));
 	told("chmod", fchmod(fd, 0777));
+	told("chmod-path", chmod(path, 0777));
+	told("attribute", fsetxattr(fd, "user.x", "x", 1, 0));
+	told("times", futimens(fd, NULL));
+	told("flags", ioctl(fd, _IOW('f', 2, long), &(int){0x10}) /* FS_IOC_SETFLAGS: immutable */);
 	told("reopen", again = open(path, O_RDWR));
 	told("reopened-write", again < 0 ? -1 : pwrite(again, "x", 1, 0));
 	told("reopened-map", again >= 0 && map(again, PROT_READ | PROT_WRITE, MAP_SHARED) ? 0 : -1);

@@ -11,7 +11,7 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from boot_paths import make_folder, provisioned_home
@@ -19,7 +19,10 @@ from insula import process
 from insula.machine.jail import FIRST_ID, ID_RANGE, Jail, JailRoot, jail_argv, open_jail_root
 from insula.machine.platform import host_platform
 from insula.paths import Paths
+from ordinary_user import find_checkout
 from probe_program import probe
+
+LEND = Path(__file__).with_name("lend.py")
 
 SLOT = 7
 NOBODY = 65534
@@ -65,21 +68,33 @@ class Inside:
             return FIRST_ID + self.slot * ID_RANGE
         return NOBODY if IS_ROOT else os.geteuid()
 
-    def lines(self, verb: str, *words: str, pass_fds: Sequence[int] = ()) -> list[str]:
-        """What the probe printed."""
+    def lines(
+        self, verb: str, *words: str, pass_fds: Sequence[int] = (), lend: Sequence[Path] = ()
+    ) -> list[str]:
+        """What the probe printed. lend: files that are opened as the daemon lends them; `{0}` in words: their number."""
         read, write = os.pipe()
         jail = Jail(JailRoot(self.root, ""), self.slot, "tcg")
         argv = jail_argv(jail, write, ["/usr/bin/probe", verb, *words])
-        if self.kind == "user" and IS_ROOT:
-            argv = [*as_id(NOBODY), *argv]
+        user = NOBODY if self.kind == "user" and IS_ROOT else None
+        env = None
+        if lend:
+            checkout = find_checkout(user)
+            argv = [checkout.python, str(LEND), *map(str, lend), "--", *argv]
+            env = checkout.env
+        if user is not None:
+            argv = [*as_id(user), *argv]
         try:
-            return run(argv, pass_fds=[write, *pass_fds], extra_groups=[SOME_GROUP] if IS_ROOT else None)
+            return run(
+                argv, env=env, pass_fds=[write, *pass_fds], extra_groups=[SOME_GROUP] if IS_ROOT else None
+            )
         finally:
             os.close(read)
             os.close(write)
 
-    def attempts(self, verb: str, *words: str, pass_fds: Sequence[int] = ()) -> dict[str, int]:
-        return attempts(self.lines(verb, *words, pass_fds=pass_fds))
+    def attempts(
+        self, verb: str, *words: str, pass_fds: Sequence[int] = (), lend: Sequence[Path] = ()
+    ) -> dict[str, int]:
+        return attempts(self.lines(verb, *words, pass_fds=pass_fds, lend=lend))
 
 
 def as_id(number: int) -> list[str]:
@@ -88,10 +103,14 @@ def as_id(number: int) -> list[str]:
 
 
 def run(
-    argv: Sequence[str], pass_fds: Sequence[int] = (), extra_groups: Sequence[int] | None = None
+    argv: Sequence[str],
+    pass_fds: Sequence[int] = (),
+    extra_groups: Sequence[int] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> list[str]:
     done = subprocess.run(
-        argv, capture_output=True, text=True, pass_fds=pass_fds, extra_groups=extra_groups, timeout=60, check=False
+        argv, capture_output=True, text=True, pass_fds=pass_fds, extra_groups=extra_groups, timeout=60, check=False,
+        env=env,
     )  # fmt: skip
     assert done.returncode == 0, (argv, done.stderr)
     return done.stdout.splitlines()

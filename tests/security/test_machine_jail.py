@@ -13,8 +13,9 @@ from jail_inside import IS_ROOT, as_id, attempts, run
 
 from boot_paths import fresh_run, provisioned_home
 from insula.guest.guest import Guest
-from insula.machine.jail import FIRST_ID, ID_RANGE, OPEN_FILES, SLOTS, THREADS
+from insula.machine.jail import FIRST_ID, ID_RANGE, OPEN_FILES, THREADS
 from insula.machine.platform import host_platform
+from insula.machine.slots import SLOTS
 from probe_program import probe
 
 pytestmark = pytest.mark.boot
@@ -87,7 +88,9 @@ async def test_its_files_are_its_own(machines: tuple[Guest, Guest]) -> None:
         assert "/jails/" in root[3] and "ro" in root[5].split(",")
         held = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
         files = {name for name in held if name.startswith("/") and not name.startswith(("/dev/", "/memfd:"))}
-        known = re.compile(r".*/(kernel|initramfs-\w+-\w+|state|probe-\w+\.squashfs)( \(deleted\))?")
+        known = re.compile(
+            r".*/(kernel|initramfs-\w+-\w+|state|probe-\w+\.squashfs|insula-slots/\d+)( \(deleted\))?"
+        )
         assert not [name for name in files if not known.fullmatch(name)]
         assert len(list(Path(f"/proc/{pid}/fd").iterdir())) < OPEN_FILES // 2
 

@@ -16,8 +16,9 @@ def test_every_setting(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(
         'mirror = "https://m/debian"\n[pool]\nmachines = 2\nmemory = "1G"\n[templates]\nsize = 5\n'
+        '[logs]\nsize = "10M"\nfiles = 3\n'
     )
-    assert read_config(file) == Config("https://m/debian", 2, 1 << 30, 5)
+    assert read_config(file) == Config("https://m/debian", 2, 1 << 30, 5, 10 << 20, 3)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,9 @@ def test_every_setting(tmp_path: Path) -> None:
         ("[pool]\nmachines = -1", "machines = -1 is not understood"),
         ("[pool]\nmachines = true", "machines = True is not understood"),
         ('[pool]\nmemory = "1X"', "memory = '1X' is not understood"),
+        ('[logs]\nsize = "0"', "size = 0 is not understood"),
+        ("[logs]\nfiles = 0", "files = 0 is not understood"),
+        ('[logs]\nfiles = "3"', "files = '3' is not understood"),
         ("mirror = 5", "mirror = 5 is not understood"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import platform
 import signal
 import socket
@@ -29,6 +30,7 @@ BINARY = ROOT / "guest-agent" / "out" / PLATFORM / "insula-agent"
 SECONDS = 60.0  # a bound against hanging, not an expectation
 OUTSIDE, STDIN, TTY = ProcessFlag.OUTSIDE, ProcessFlag.STDIN, ProcessFlag.TTY
 TREE_OUTSIDE = 8
+ACCEPTING = 0x10000  # __SO_ACCEPTCON, in the flags of /proc/net/unix
 
 
 @pytest.fixture
@@ -41,11 +43,17 @@ def agent(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "agent"
     with subprocess.Popen([BINARY, "--listen", path], start_new_session=True) as running:
         deadline = time.monotonic() + SECONDS
-        while not path.exists() and time.monotonic() < deadline:
+        while not listens(path) and time.monotonic() < deadline:
             time.sleep(0.005)
         yield path
         running.terminate()
         assert running.wait(SECONDS) == 0
+
+
+def listens(path: Path) -> bool:
+    """Its name is there a moment before it can be connected to."""
+    rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    return any(row[-1] == str(path) and int(row[3], 16) & ACCEPTING for row in rows if len(row) == 8)
 
 
 @pytest.fixture
@@ -236,7 +244,8 @@ async def test_a_connected_socket_serves_too() -> None:
 async def test_trees_are_read_and_written(session: Session, tmp_path: Path) -> None:
     writer = await session.tree_write(session.new_number(), str(tmp_path / "made"), 1 | TREE_OUTSIDE)
     entries = [
-        Entry(Kind.DIRECTORY, mode=0o755), Entry(Kind.FILE, path=b"f", mode=0o640, size=1 << 30, extents=((5, 3),)),
+        Entry(Kind.DIRECTORY, mode=0o755, uid=os.getuid(), gid=os.getgid()),
+        Entry(Kind.FILE, path=b"f", mode=0o640, uid=os.getuid(), gid=os.getgid(), size=1 << 30, extents=((5, 3),)),
     ]  # fmt: skip
     await writer.write(entries[0].encode() + entries[1].encode() + b"abc" + END.encode())
     await writer.end_input()

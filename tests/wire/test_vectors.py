@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ from typing import Any
 import pytest
 
 from insula.agent.boot_document import BootDocument, Link, ProcessSpec
+from insula.agent.fields import Reader, malformed
+from insula.agent.limits import Limits
 from insula.agent.messages import Message, decode
+from insula.agent.process_table import ProcessesAnswer, Row
 from insula.agent.reports import REPORTS, Exited, Welcome
-from insula.agent.requests import REQUESTS, Boot, Spawn
+from insula.agent.requests import REQUESTS, Boot, Spawn, Update
 from insula.agent.tree import decode_entry
+from insula.agent.usage import UsageAnswer
 from insula.agent.wire import Feed, Frame, encode
 from insula.errors import Internal
 
@@ -65,6 +70,16 @@ def process_fields(spec: ProcessSpec) -> Json:
     }  # fmt: skip
 
 
+def limit_fields(limits: Limits) -> Json:
+    return asdict(limits) | {"io": [asdict(one) for one in limits.io]}
+
+
+def row_fields(row: Row) -> Json:
+    fields = asdict(row)
+    fields["flags"] = fields.pop("foreground") | fields.pop("cut") << 1
+    return fields | {"name": row.name.hex(), "command": row.command.hex()}
+
+
 def boot_fields(document: BootDocument) -> Json:
     d = document
     return {
@@ -79,8 +94,7 @@ def boot_fields(document: BootDocument) -> Json:
         "files": [{"path": f.path, "mode": f.mode, "content": f.content.hex()} for f in d.files],
         "links": [link_fields(link) for link in d.links],
         "sysctls": [{"path": s.path, "value": s.value} for s in d.sysctls],
-        "memory": d.memory, "memory_swap": 0, "cpu_quota": d.cpu_quota, "cpu_period": d.cpu_period,
-        "pids": d.pids, "shm": d.shm, "main": process_fields(d.main), "reserved": "",
+        "limits": limit_fields(d.limits), "shm": d.shm, "main": process_fields(d.main), "reserved": "",
     }  # fmt: skip
 
 
@@ -96,8 +110,16 @@ def message_fields(message: Message) -> Json:
         fields["document"] = boot_fields(message.document)
     elif isinstance(message, Spawn):
         fields["document"] = process_fields(fields.pop("spec"))
-    if "clock_ns" in fields:
-        fields["clock"] = fields.pop("clock_ns")
+    elif isinstance(message, Update):
+        fields["limits"] = limit_fields(message.limits)
+    elif isinstance(message, UsageAnswer):
+        usage = asdict(fields.pop("usage"))
+        fields |= usage | {name: list(usage[name]) for name in ("devices", "links")}
+    elif isinstance(message, ProcessesAnswer):
+        fields["table"] = [row_fields(row) for row in fields.pop("rows")]
+    for name in ("clock", "uptime"):
+        if f"{name}_ns" in fields:
+            fields[name] = fields.pop(f"{name}_ns")
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
 
 
@@ -116,8 +138,23 @@ def test_every_message_is_read_and_written_as_the_vectors_say(vector: Json) -> N
     assert encode(message.TYPE, frame.epoch, message.encode()) == raw
 
 
-def decoder(kind: str) -> Callable[[bytes], BootDocument | ProcessSpec]:
-    return BootDocument.decode if kind == "boot" else ProcessSpec.decode
+def decode_limits(payload: bytes) -> Limits:
+    with malformed("limits"):
+        reader = Reader(payload, "limits")
+        limits = Limits.decode(reader)
+        reader.end()
+        return limits
+
+
+DECODERS: dict[str, Callable[[bytes], BootDocument | ProcessSpec | Limits]] = {
+    "boot": BootDocument.decode, "process": ProcessSpec.decode, "limits": decode_limits,
+}  # fmt: skip
+
+
+def document_fields(document: BootDocument | ProcessSpec | Limits) -> Json:
+    if isinstance(document, Limits):
+        return limit_fields(document)
+    return boot_fields(document) if isinstance(document, BootDocument) else process_fields(document)
 
 
 @vectors("documents")
@@ -127,16 +164,15 @@ def test_documents(vector: Json) -> None:
         with pytest.raises(Internal, match="executable file not found"):
             ProcessSpec.decode(payload)
         return
-    document = decoder(vector["kind"])(payload)
-    fields = boot_fields(document) if isinstance(document, BootDocument) else process_fields(document)
-    assert fields == vector["fields"]
+    document = DECODERS[vector["kind"]](payload)
+    assert document_fields(document) == vector["fields"]
     assert document.encode() == payload
 
 
 @vectors("bad_documents")
 def test_bad_documents_are_refused(vector: Json) -> None:
     with pytest.raises(Internal, match="malformed"):
-        decoder(vector["kind"])(bytes.fromhex(vector["payload"]))
+        DECODERS[vector["kind"]](bytes.fromhex(vector["payload"]))
 
 
 @vectors("bad_frames")

@@ -29,6 +29,7 @@ from insula.agent.fields import (
     pack_string,
     pack_strings,
 )
+from insula.agent.limits import NO_LIMITS, Limits
 from insula.agent.link import Address as Address
 from insula.agent.link import Link as Link
 from insula.agent.link import Route as Route
@@ -138,7 +139,7 @@ class Sysctl:
 class BootDocument:
     """All of one container. number: chosen by the host, not 0. disks: False in plain-process mode only.
     layers: indices of the read-only disks, lowest first. writable: index of the ext4 disk; None: a tmpfs.
-    clock_ns: 0 leaves the clock. memory, cpu_*, pids: 0 is no limit; cpu_* in microseconds. shm: bytes."""
+    clock_ns: 0 leaves the clock. shm: bytes of /dev/shm."""
 
     number: int
     main: ProcessSpec
@@ -156,10 +157,7 @@ class BootDocument:
     files: tuple[File, ...] = ()
     links: tuple[Link, ...] = ()
     sysctls: tuple[Sysctl, ...] = ()
-    memory: int = 0
-    cpu_quota: int = 0
-    cpu_period: int = 0
-    pids: int = 0
+    limits: Limits = NO_LIMITS
     shm: int = 0
 
     def __post_init__(self) -> None:
@@ -175,10 +173,8 @@ class BootDocument:
             check_count(what, items)
         check_texts("masked paths", self.masked, LIST_MAX, PATH_MAX)
         check_texts("read-only paths", self.read_only, LIST_MAX, PATH_MAX)
-        for number in (self.clock_ns, self.memory, self.cpu_quota, self.cpu_period, self.pids, self.shm):
-            check_number("a limit of the container", number, 0, U64_MAX)
-        if self.cpu_quota and not self.cpu_period:
-            raise InvalidArgument("a CPU quota without a period")
+        check_number("a boot's clock", self.clock_ns, 0, U64_MAX)
+        check_number("the size of /dev/shm", self.shm, 0, U64_MAX)
 
     def _check_disks(self) -> None:
         check_count("layers", self.layers, LAYERS_MAX)
@@ -202,8 +198,7 @@ class BootDocument:
             pack_list(file.encode() for file in self.files),
             pack_list(link.encode() for link in self.links),
             pack_list(sysctl.encode() for sysctl in self.sysctls),
-            *(U64.pack(n) for n in (self.memory, 0, self.cpu_quota, self.cpu_period, self.pids, self.shm)),
-            self.main.encode(), pack_bytes(b""),
+            self.limits.encode(), U64.pack(self.shm), self.main.encode(), pack_bytes(b""),
         ))  # fmt: skip
         if len(data) > DOCUMENT_MAX:
             raise InvalidArgument(
@@ -237,13 +232,13 @@ def _read_document(reader: Reader) -> BootDocument:
     files = reader.items(lambda: File.decode(reader))
     links = reader.items(lambda: Link.decode(reader))
     sysctls = reader.items(lambda: Sysctl.decode(reader))
-    memory, swap, cpu_quota, cpu_period, pids, shm = (reader.u64() for _ in range(6))
+    limits, shm = Limits.decode(reader), reader.u64()
     main = ProcessSpec.read(reader)
-    if swap or reader.data(RESERVED_MAX):
+    if reader.data(RESERVED_MAX):
         raise reader.fail("something in a field that is reserved")
     return BootDocument(
         number=number, main=main, clock_ns=clock_ns, entropy=entropy, hostname=hostname,
         domainname=domainname, disks=bool(root), layers=layers, writable=index if kind else None,
         flags=BootFlag(flags), mounts=mounts, masked=masked, read_only=read_only, files=files, links=links,
-        sysctls=sysctls, memory=memory, cpu_quota=cpu_quota, cpu_period=cpu_period, pids=pids, shm=shm,
+        sysctls=sysctls, limits=limits, shm=shm,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from insula.agent.fields import Reader
 from insula.agent.wire import Frame
 from insula.errors import Internal, InvalidArgument
 
-VERSION = 1
+VERSION = 2
 WINDOW = 65_536
 DATA_MAX = 32_768
 STDOUT, STDERR = 1, 2

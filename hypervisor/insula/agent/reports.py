@@ -1,4 +1,4 @@
-"""What the agent sends: docs/protocol.md §3, types 65 to 71, and the steps of §4.
+"""What the agent sends: docs/protocol.md §3, types 65 to 73, and the steps of §4.
 
 All of it comes from a guest that may be hostile; what decodes here is in range, not true.
 """
@@ -10,6 +10,8 @@ from typing import ClassVar, Self
 
 from insula.agent.fields import U64, Reader, pack_list, pack_string
 from insula.agent.messages import STDERR, STDOUT, Fixed, Message, read_data
+from insula.agent.process_table import ProcessesAnswer
+from insula.agent.usage import UsageAnswer
 
 DETAIL_MAX = 256
 PROCESSES_MAX = 256
@@ -203,5 +205,10 @@ def _stream(reader: Reader, stream: int) -> int:
     return stream
 
 
-_TYPES: tuple[type[Message], ...] = (Welcome, Reply, Output, OutputEnd, Credit, Exited, Oom)
+Answer = Reply | UsageAnswer | ProcessesAnswer
+"""What a request may be answered by: REPLY, or where it asks for something, that."""
+
+_TYPES: tuple[type[Message], ...] = (
+    Welcome, Reply, Output, OutputEnd, Credit, Exited, Oom, UsageAnswer, ProcessesAnswer,
+)  # fmt: skip
 REPORTS = {message.TYPE: message for message in _TYPES}

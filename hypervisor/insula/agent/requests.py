@@ -1,4 +1,4 @@
-"""What the host sends: docs/protocol.md §3, types 1 to 18.
+"""What the host sends: docs/protocol.md §3, types 1 to 21.
 
 Those that begin with a request's number are answered by one REPLY; the others by nothing.
 """
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from insula.agent.boot_document import ENTROPY_MAX, BootDocument
-from insula.agent.fields import U32, Reader, pack_bytes, pack_string
+from insula.agent.fields import U32, Reader, malformed, pack_bytes, pack_string
+from insula.agent.limits import Limits
 from insula.agent.messages import VERSION, Fixed, Message, read_data
 from insula.agent.process_spec import PATH_MAX, ProcessSpec
 
@@ -198,8 +199,41 @@ class PowerOff(Fixed):
     LAYOUT: ClassVar = struct.Struct("<")
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    TYPE: ClassVar[int] = 19
+    request: int
+    limits: Limits
+
+    def encode(self) -> bytes:
+        return U32.pack(self.request) + self.limits.encode()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        with malformed("Update"):
+            reader = Reader(payload, "Update")
+            message = cls(reader.u32(), Limits.decode(reader))
+            reader.end()
+            return message
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureUsage(Fixed):
+    TYPE: ClassVar[int] = 20
+    LAYOUT: ClassVar = U32
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListProcesses(Fixed):
+    TYPE: ClassVar[int] = 21
+    LAYOUT: ClassVar = _PAIR
+    request: int
+    start: int
+
+
 _TYPES: tuple[type[Message], ...] = (
     Hello, Boot, Spawn, Input, InputEnd, Ack, Resume, Signal, Resize, Release, Freeze, Thaw, Sync, Stop,
-    Identity, TreeRead, TreeWrite, PowerOff,
+    Identity, TreeRead, TreeWrite, PowerOff, Update, MeasureUsage, ListProcesses,
 )  # fmt: skip
 REQUESTS = {message.TYPE: message for message in _TYPES}

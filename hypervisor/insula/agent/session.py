@@ -10,8 +10,8 @@ a frame may claim is checked where it is taken, and frames that say nothing new 
 """
 
 import asyncio
-import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +19,14 @@ from typing import Self
 
 from insula.agent.boot_document import BootDocument
 from insula.agent.connection import Connection, again
+from insula.agent.failure import STEP_WORDS as STEP_WORDS
+from insula.agent.failure import GuestFailure as GuestFailure
+from insula.agent.limits import Limits
 from insula.agent.messages import Message
 from insula.agent.process_spec import ProcessFlag, ProcessSpec
+from insula.agent.process_table import TABLE_MAX, ProcessesAnswer, ProcessTable, collect
 from insula.agent.reports import (
+    Answer,
     Credit,
     Exited,
     Oom,
@@ -29,13 +34,14 @@ from insula.agent.reports import (
     OutputEnd,
     ProcessState,
     Reply,
-    Step,
     Welcome,
 )
 from insula.agent.requests import (
     Boot,
     Freeze,
     Identity,
+    ListProcesses,
+    MeasureUsage,
     PowerOff,
     Release,
     Resize,
@@ -47,49 +53,17 @@ from insula.agent.requests import (
     Thaw,
     TreeRead,
     TreeWrite,
+    Update,
 )
 from insula.agent.streams import Process
+from insula.agent.usage import Usage, UsageAnswer
 from insula.errors import Conflict, InsulaError, Internal, InvalidArgument, NotFound, Unavailable
 
 REQUEST_SECONDS = 60.0
 DISK_SECONDS = 300.0  # stop, sync and freeze wait for the host's disk
 FUTILE_MAX = 4_096  # frames that say nothing new, between two answers
+OOM_SECONDS = 0.5  # an honest agent tells of new kills at most once a second
 REQUEST_MAX = 0xFFFFFFFF
-
-STEP_WORDS = {
-    Step.REQUEST: "do what it was asked",
-    Step.IDENTITY: "set its clock or its random generator",
-    Step.DISKS: "find its disks",
-    Step.MOUNT: "mount",
-    Step.FILES: "place a file",
-    Step.NETWORK: "set up its network",
-    Step.SYSCTL: "set a sysctl",
-    Step.CGROUP: "set up its cgroup",
-    Step.NAMESPACES: "make its namespaces",
-    Step.ROOT: "change to the container's root",
-    Step.DEVICES: "make its devices",
-    Step.USER: "find the user or group",
-    Step.DIRECTORY: "enter the working directory",
-    Step.LIMITS: "set limits or capabilities",
-    Step.SECCOMP: "load the seccomp filter",
-    Step.EXEC: "run the program",
-    Step.TERMINAL: "open a terminal",
-    Step.MODULE: "load a kernel module",
-    Step.TREE: "walk the tree",
-}
-
-
-class GuestFailure(Internal):
-    """The agent answered that it could not: at which step, with which errno, on which path or name.
-
-    container/ turns it into Docker's words. The detail is the guest's own text."""
-
-    def __init__(self, step: Step, errno: int, detail: str) -> None:
-        on = f": {detail!r}" if detail else ""
-        super().__init__(f"the guest could not {STEP_WORDS[step]}: {os.strerror(errno)}{on}")
-        self.step = step
-        self.errno = errno
-        self.detail = detail
 
 
 class Session:
@@ -103,7 +77,9 @@ class Session:
         self._connection = Connection(self)
         self._processes: dict[int, Process] = {}
         self._known: dict[int, ProcessState] = {}
-        self._pending: dict[int, asyncio.Future[Reply]] = {}
+        self._pending: dict[int, tuple[type[Answer], asyncio.Future[Answer]]] = {}
+        self._oom_changed = asyncio.Event()  # or failure
+        self._oom_time = float("-inf")
         self._request = 0
         self._futile = 0
         self._highest = 0
@@ -247,17 +223,60 @@ class Session:
         """Sets the clock and reseeds the random generator."""
         await self._ask(lambda n: Identity(n, clock_ns, entropy))
 
+    async def set_clock(self) -> None:
+        """Sets the guest's wall clock to the host's: after its CPUs have stood still."""
+        await self._ask(lambda n: Identity(n, time.time_ns(), b""))
+
+    async def update(self, limits: Limits) -> None:
+        """Gives the running container these limits in place of those it has. A GuestFailure leaves it those."""
+        await self._ask(lambda n: Update(n, limits))
+
+    async def usage(self) -> Usage:
+        """What the container uses now, as the guest's kernel counts it."""
+        answer = await self._ask(MeasureUsage, kind=UsageAnswer)
+        assert isinstance(answer, UsageAnswer)
+        return answer.usage
+
+    async def processes(self) -> ProcessTable:
+        """The container's processes, at most TABLE_MAX. Those that come and go meanwhile may be in it or not."""
+        pages: list[ProcessesAnswer] = []
+        start, count = 1, 0
+        while start and count < TABLE_MAX:
+            page = await self._page(start)
+            pages.append(page)
+            start, count = page.next, count + len(page.rows)
+        return collect(pages, cut=bool(start))
+
+    async def _page(self, start: int) -> ProcessesAnswer:
+        page = await self._ask(lambda n: ListProcesses(n, start), kind=ProcessesAnswer)
+        assert isinstance(page, ProcessesAnswer)
+        if page.rows and page.rows[0].id < start:
+            raise Internal("the guest's agent lists processes that it has listed")
+        return page
+
+    async def out_of_memory(self, seen: int = 0) -> int:
+        """Waits until the guest's out-of-memory killer has struck the container more than `seen` times since its
+        start, and says how often. Raises the session's failure."""
+        while self.oom_count <= seen:
+            if self.failure is not None:
+                raise again(self.failure)
+            self._oom_changed.clear()
+            await self._oom_changed.wait()
+        return self.oom_count
+
     def power_off(self) -> None:
         """Syncs and powers off; the answer is that the connection is lost."""
         self._connection.send(PowerOff())
 
     # -- requests and what comes
 
-    async def _ask(self, message: Callable[[int], Message], timeout: float = REQUEST_SECONDS) -> None:
+    async def _ask(
+        self, message: Callable[[int], Message], timeout: float = REQUEST_SECONDS, kind: type[Answer] = Reply
+    ) -> Answer:
         self._request = number = self._request % REQUEST_MAX + 1
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         asked = message(number)
-        self._pending[number] = answer
+        self._pending[number] = kind, answer
         try:
             self._connection.send(asked)
             async with asyncio.timeout(timeout):
@@ -267,8 +286,9 @@ class Session:
             raise Unavailable(f"the guest's agent did not answer to {what} within {timeout:g} s") from error
         finally:
             del self._pending[number]
-        if reply.errno:
+        if isinstance(reply, Reply) and reply.errno:
             raise GuestFailure(reply.step, reply.errno, reply.detail)
+        return reply
 
     def receive(self, message: Message) -> None:
         """A message from the agent. Raises Internal on a breach, which ends the session."""
@@ -276,8 +296,8 @@ class Session:
             case Output():
                 process = self._processes.get(message.process)
                 self._count(process is not None and process.take_output(message))
-            case Reply():
-                self._take_reply(message)
+            case Reply() | UsageAnswer() | ProcessesAnswer():
+                self._take_answer(message)
             case OutputEnd():
                 process = self._processes.get(message.process)
                 self._count(process is not None and process.take_output_end(message))
@@ -288,18 +308,26 @@ class Session:
                 process = self._processes.get(message.process)
                 self._count(process is not None and process.take_exit(message))
             case Oom():
-                self.oom_count = max(self.oom_count, message.count)
-                self._count(False)
+                self._take_oom(message)
 
-    def _take_reply(self, reply: Reply) -> None:
-        answer = self._pending.get(reply.request)
-        if answer is not None and not answer.done():
-            answer.set_result(reply)
-            self._futile = 0
-        elif 0 < reply.request <= self._request:
+    def _take_answer(self, answer: Answer) -> None:
+        kind, waiting = self._pending.get(answer.request, (None, None))
+        if waiting is None or waiting.done():
+            if not 0 < answer.request <= self._request:
+                raise Internal("the guest's agent answers what it was not asked")
             self._count(False)  # whoever asked has given up
+        elif (isinstance(answer, Reply) and (answer.errno or kind is Reply)) or type(answer) is kind:
+            waiting.set_result(answer)
+            self._futile = 0
         else:
-            raise Internal("the guest's agent answers what it was not asked")
+            raise Internal("the guest's agent answers something else than it was asked")
+
+    def _take_oom(self, message: Oom) -> None:
+        now = asyncio.get_running_loop().time()
+        self._count(message.count > self.oom_count and now - self._oom_time >= OOM_SECONDS)
+        if message.count > self.oom_count:
+            self.oom_count, self._oom_time = message.count, now
+            self._oom_changed.set()
 
     def _count(self, news: bool) -> None:
         """Frames that change nothing come now and then (a released process's last words, repeats); a guest
@@ -311,7 +339,8 @@ class Session:
     def on_lost(self, failure: InsulaError) -> None:
         self.failure = failure
         self.lost.set()
-        for answer in self._pending.values():
+        self._oom_changed.set()
+        for _, answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(again(failure))
         for process in self._processes.values():

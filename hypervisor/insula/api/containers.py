@@ -2,25 +2,29 @@
 
 import json
 from contextlib import aclosing
+from typing import Any
+from urllib.parse import quote_plus
 
 from aiohttp.web import StreamResponse
 
 from insula import errors
+from insula.api import checkpoints
 from insula.api.call import Call
 from insula.api.decode import decode_container, decode_size
 from insula.api.detach import DetachKeys
 from insula.api.encode import encode_inspect
-from insula.api.listing import list_containers
+from insula.api.listing import list_containers, measure
 from insula.api.moments import format_ns_fixed, parse_moment
 from insula.api.router import Route
 from insula.api.streams import frame, media_type, send_attached
 from insula.container.attach import AttachRequest
 from insula.container.logs import LogEntry, LogQuery
+from insula.container.view import WaitCondition, WaitResult
 from insula.errors import InvalidArgument
 
 
 async def list_(call: Call) -> StreamResponse:
-    return call.json(list_containers(call))
+    return call.json(await list_containers(call))
 
 
 async def create(call: Call) -> StreamResponse:
@@ -31,9 +35,11 @@ async def create(call: Call) -> StreamResponse:
 
 
 async def inspect(call: Call) -> StreamResponse:
+    view = call.engine.containers.inspect(call.names["id"])
+    document = encode_inspect(view, call.version)
     if call.flag("size"):
-        raise errors.NotImplemented("the size of a container's files is not measured yet")
-    return call.json(encode_inspect(call.engine.containers.inspect(call.names["id"]), call.version))
+        document |= await measure(call.engine, view)
+    return call.json(document)
 
 
 async def start(call: Call) -> StreamResponse:
@@ -42,8 +48,8 @@ async def start(call: Call) -> StreamResponse:
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
         )
     DetachKeys.parse(call.text("detachKeys"), True)
-    if call.text("checkpoint"):
-        raise errors.NotImplemented("checkpoints are not there yet")
+    if call.text("checkpoint") or call.text("checkpoint-dir"):
+        checkpoints.refuse()
     await call.engine.containers.start(call.names["id"])
     return call.empty()
 
@@ -57,6 +63,16 @@ async def stop(call: Call) -> StreamResponse:
 async def restart(call: Call) -> StreamResponse:
     signal = call.text("signal") if call.version >= (1, 42) else ""
     await call.engine.containers.restart(call.names["id"], call.integer("t"), signal or None)
+    return call.empty()
+
+
+async def pause(call: Call) -> StreamResponse:
+    await call.engine.containers.pause(call.names["id"])
+    return call.empty()
+
+
+async def unpause(call: Call) -> StreamResponse:
+    await call.engine.containers.unpause(call.names["id"])
     return call.empty()
 
 
@@ -87,14 +103,21 @@ async def resize(call: Call) -> StreamResponse:
 
 
 async def wait(call: Call) -> StreamResponse:
-    """The header goes out as soon as the wait is registered: clients start the container only then."""
-    condition = call.text("condition") or "not-running"
-    result = call.engine.containers.wait(call.names["id"], condition)
+    """The header goes out as soon as the wait is registered: clients start the container only then. Before 1.30
+    there was no condition, and the header came with the result."""
+    early = call.version < (1, 30)
+    condition = "" if early else call.text("condition")
+    result = call.engine.containers.wait(call.names["id"], condition or WaitCondition.NOT_RUNNING)
+    if early:
+        return call.json(encode_exit(await result))
     response = await call.stream("application/json")
-    outcome = await result
-    error = {"Error": {"Message": outcome.error}} if outcome.error else {}
-    await response.write(json.dumps({"StatusCode": outcome.exit_code, **error}).encode() + b"\n")
+    await response.write(json.dumps(encode_exit(await result)).encode() + b"\n")
     return response
+
+
+def encode_exit(outcome: WaitResult) -> dict[str, Any]:
+    error = {"Error": {"Message": outcome.error}} if outcome.error else {}
+    return {"StatusCode": outcome.exit_code, **error}
 
 
 async def attach(call: Call) -> StreamResponse:
@@ -149,9 +172,14 @@ async def logs(call: Call) -> StreamResponse:
 
 
 def log_line(entry: LogEntry, times: bool, details: bool) -> bytes:
-    """details: a container has no logged attributes yet, so they are an empty word."""
-    head = (format_ns_fixed(entry.time_ns) + " ") if times else ""
-    return (head + (" " if details else "")).encode() + entry.data
+    """As Docker shows it: the moment, the attributes in a query's form, and what was said."""
+    words = []
+    if times:
+        words.append(format_ns_fixed(entry.time_ns))
+    if details:
+        pairs = sorted(entry.attributes.items())
+        words.append(",".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs))
+    return "".join(f"{word} " for word in words).encode() + entry.data
 
 
 ROUTES = (
@@ -162,6 +190,8 @@ ROUTES = (
     Route("POST", "/containers/{id:path}/stop", stop),
     Route("POST", "/containers/{id:path}/restart", restart),
     Route("POST", "/containers/{id:path}/kill", kill),
+    Route("POST", "/containers/{id:path}/pause", pause),
+    Route("POST", "/containers/{id:path}/unpause", unpause),
     Route("POST", "/containers/{id:path}/wait", wait, stream=True),
     Route("POST", "/containers/{id:path}/attach", attach, stream=True),
     Route("POST", "/containers/{id:path}/resize", resize),

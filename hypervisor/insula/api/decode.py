@@ -8,16 +8,18 @@ from typing import Any
 
 from insula import errors
 from insula.api.call import read_integer
-from insula.api.fields import CONFIG, ENDPOINT, HOST_CONFIG
+from insula.api.decode_limits import decode_guards, decode_limits
+from insula.api.decode_network import decode_endpoints, decode_names, decode_networking, decode_ports
+from insula.api.fields import CONFIG, HOST_CONFIG
+from insula.api.health_json import decode_healthcheck
 from insula.api.typed import check, read_section
 from insula.api.versions import Version
+from insula.container.restart_policy import RestartPolicy
 from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
 from insula.errors import InvalidArgument
 
-ENDPOINTS_MAX = 64
 CONSOLE_MAX = 65535
-OWN_NETWORKS = ("", "default", "bridge", "none")
-NO_BRIDGE = "the bridge network is not there yet: the container has its loopback only"
+SINCE = {"AutoRemove": (1, 25), "Annotations": (1, 43)}
 
 
 def decode_container(
@@ -32,13 +34,21 @@ def decode_container(
     check("ContainerConfigWrapper.NetworkingConfig", "object", raw_networking)
     config = read_section("Config", CONFIG, parts, warnings)
     host = read_section("HostConfig", HOST_CONFIG, raw_host or {}, warnings)
+    for field, since in SINCE.items():
+        if version < since:
+            host.pop(field, None)  # as Docker: an older version does not have it
     networking = decode_networking(raw_networking or {}, warnings)
     check_namespaces(host)
-    if str(host.get("NetworkMode") or "") == "bridge":
-        warnings.append(NO_BRIDGE)
+    if host.get("UTSMode") == "host" and config.get("Hostname"):
+        raise InvalidArgument("conflicting options: hostname and the UTS mode")
+    check_swappiness(host.get("MemorySwappiness"))
+    rows, columns = decode_console(host.get("ConsoleSize"))
     spec = ContainerSpec(
         **decode_process(config),
+        healthcheck=decode_healthcheck(config.get("Healthcheck"), version, warnings),
+        shell=tuple(config.get("Shell") or ()),
         **decode_limits(host),
+        **decode_guards(host),
         **decode_log(host.get("LogConfig") or {}),
         platform=platform or None,
         name=name.removeprefix("/"),
@@ -48,9 +58,16 @@ def decode_container(
         tmpfs=dict(host.get("Tmpfs") or {}),
         mounts=decode_mounts(host),
         published=decode_ports(host.get("PortBindings") or {}),
+        publish_all=bool(host.get("PublishAllPorts")),
+        exposed=tuple(config.get("ExposedPorts") or {}),
+        **decode_names(host),
+        endpoints=decode_endpoints(networking.get("EndpointsConfig") or {}, config),
         auto_remove=bool(host.get("AutoRemove")),
+        restart=decode_restart(host.get("RestartPolicy") or {}),
         network_mode="none" if config.get("NetworkDisabled") else str(host.get("NetworkMode") or ""),
         isolation=str(host.get("Isolation") or ""),
+        console_rows=rows,
+        console_columns=columns,
         raw_config=config,
         raw_host_config=host,
         raw_networking_config=networking,
@@ -81,17 +98,13 @@ def decode_process(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def decode_limits(host: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of HostConfig. Raises InvalidArgument."""
-    rows, columns = decode_console(host.get("ConsoleSize"))
-    return {
-        "memory": host.get("Memory") or 0,
-        "nano_cpus": host.get("NanoCpus") or 0,
-        "pids_limit": max(0, host.get("PidsLimit") or 0),
-        "shm_size": host.get("ShmSize") or 0,
-        "console_rows": rows,
-        "console_columns": columns,
-    }
+def decode_restart(policy: dict[str, Any]) -> RestartPolicy:
+    """HostConfig.RestartPolicy. Without a name it is none, whatever else it says, as in Docker. Raises
+    InvalidArgument."""
+    check("HostConfig.RestartPolicy.Name", "string", policy.get("Name"))
+    check("HostConfig.RestartPolicy.MaximumRetryCount", "int", policy.get("MaximumRetryCount"))
+    name = policy.get("Name") or ""
+    return RestartPolicy(name, policy.get("MaximumRetryCount") or 0) if name else RestartPolicy()
 
 
 def decode_log(log: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +160,13 @@ def check_namespaces(host: dict[str, Any]) -> None:
         raise InvalidArgument(f"unknown or invalid runtime name: {runtime[:80]}")
 
 
-# -- mounts and ports
+def check_swappiness(value: int | None) -> None:
+    """It means nothing without swap, but has a range. Raises InvalidArgument."""
+    if value is not None and not -1 <= value <= 100:
+        raise InvalidArgument(f"Invalid value: {value}, valid memory swappiness range is 0-100")
+
+
+# -- mounts
 
 
 def decode_mounts(host: dict[str, Any]) -> tuple[MountRequest, ...]:
@@ -211,43 +230,6 @@ def decode_tmpfs(options: dict[str, Any]) -> str:
         elif value:
             raise errors.NotImplemented(f"TmpfsOptions.{name[:80]} is not supported yet", "use --tmpfs")
     return ",".join(words)
-
-
-def decode_ports(bindings: dict[str, Any]) -> tuple[str, ...]:
-    """PortBindings as texts. Raises InvalidArgument."""
-    ports = []
-    for port, places in bindings.items():
-        number, _, protocol = port.partition("/")
-        if (
-            not number.isdigit()
-            or not 0 < int(number[:6]) < 65536
-            or protocol not in ("", "tcp", "udp", "sctp")
-        ):
-            raise InvalidArgument(f"invalid port specification: {port[:40]!r}")
-        check(f"HostConfig.PortBindings.{port}", "list", places)
-        for place in places or [{}]:
-            check(f"HostConfig.PortBindings.{port}", "object", place)
-            host = place.get("HostPort") or ""
-            check("HostConfig.PortBindings.HostPort", "string", host)
-            ports.append(f"{host[:20]}:{port}")
-    return tuple(ports)
-
-
-def decode_networking(document: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-    """NetworkingConfig, all of whose wishes need networks. Raises InvalidArgument, NotImplemented."""
-    endpoints = document.get("EndpointsConfig")
-    check("NetworkingConfig.EndpointsConfig", "object", endpoints)
-    if len(endpoints or {}) > ENDPOINTS_MAX:
-        raise InvalidArgument(f"more than {ENDPOINTS_MAX} networks")
-    found = {}
-    for name, settings in (endpoints or {}).items():
-        check(f"NetworkingConfig.EndpointsConfig.{name[:80]}", "object", settings)
-        if name not in OWN_NETWORKS:
-            raise errors.NotImplemented(
-                f"network {name[:80]} cannot be joined: networks are not there yet", "use none"
-            )
-        found[name] = read_section("EndpointSettings", ENDPOINT, settings or {}, warnings)
-    return {"EndpointsConfig": found} if found else {}
 
 
 # -- exec

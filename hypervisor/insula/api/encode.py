@@ -6,6 +6,8 @@ that was asked for (docs/compatibility.md).
 
 from typing import Any
 
+from insula.api.encode_network import encode_endpoints, encode_network_settings, list_ports
+from insula.api.health_json import encode_health, encode_healthcheck, health_text
 from insula.api.moments import BILLION, format_ns
 from insula.api.versions import Version
 from insula.container.settings import Settings
@@ -65,6 +67,7 @@ def encode_inspect(view: ContainerView, version: Version) -> dict[str, Any]:
             "Architecture": parts[1] if len(parts) > 1 else "",
             "Origin": view.origin,
             "FailedStart": str(view.failed_start or ""),
+            "MachineEnd": str(view.machine_end or ""),
         },
     }
     if version >= (1, 48):
@@ -76,8 +79,8 @@ def encode_state(state: StateView, view: ContainerView) -> dict[str, Any]:
     return {
         "Status": state.status,
         "Running": state.running,
-        "Paused": False,
-        "Restarting": False,
+        "Paused": state.status == "paused",
+        "Restarting": state.status == "restarting",
         "OOMKilled": state.oom_killed,
         "Dead": state.status == "dead",
         "Pid": state.pid,
@@ -85,6 +88,7 @@ def encode_state(state: StateView, view: ContainerView) -> dict[str, Any]:
         "Error": state.error,
         "StartedAt": format_ns(state.started_ns),
         "FinishedAt": format_ns(state.finished_ns),
+        **({} if state.health is None else {"Health": encode_health(state.health)}),
     }
 
 
@@ -96,7 +100,9 @@ def encode_host_config(view: ContainerView) -> dict[str, Any]:
     document["NetworkMode"] = spec.network_mode or "default"
     document["ShmSize"] = spec.shm_size or 64 << 20
     document["LogConfig"] = {"Type": spec.log_driver, "Config": dict(spec.log_options)}
-    document["RestartPolicy"] = raw.get("RestartPolicy") or {"Name": "no", "MaximumRetryCount": 0}
+    document["RestartPolicy"] = {
+        "Name": spec.restart.name, "MaximumRetryCount": spec.restart.max_retries,
+    }  # fmt: skip
     for name in ("IpcMode", "CgroupnsMode", "Runtime"):
         document[name] = document[name] or HOST_DEFAULTS[name]
     return document
@@ -125,16 +131,18 @@ def encode_config(view: ContainerView, version: Version) -> dict[str, Any]:
         "OnBuild": raw.get("OnBuild") or None,
         "Labels": settings.labels,
     }
-    ports = {**{port: {} for port in settings.exposed_ports}, **(raw.get("ExposedPorts") or {})}
-    if ports:
+    if ports := exposed_ports(view):
         document["ExposedPorts"] = ports
     if settings.stop_signal:
         document["StopSignal"] = settings.stop_signal
     if spec.stop_timeout is not None:
         document["StopTimeout"] = spec.stop_timeout
-    for name in ("Healthcheck", "Shell", "NetworkDisabled"):
-        if raw.get(name):
-            document[name] = raw[name]
+    if settings.healthcheck is not None:
+        document["Healthcheck"] = encode_healthcheck(settings.healthcheck, version)
+    if settings.shell:
+        document["Shell"] = list(settings.shell)
+    if raw.get("NetworkDisabled"):
+        document["NetworkDisabled"] = True
     return document
 
 
@@ -151,43 +159,40 @@ def encode_mounts(view: ContainerView) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def encode_network_settings(view: ContainerView) -> dict[str, Any]:
-    """Nothing is connected yet; `none` shows as Docker shows it."""
-    networks = {"none": dict(EMPTY_ENDPOINT)} if view.spec.network_mode == "none" else {}
-    return {
-        "Bridge": "", "SandboxID": "", "SandboxKey": "", "Ports": {}, "HairpinMode": False,
-        "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0, "SecondaryIPAddresses": None,
-        "SecondaryIPv6Addresses": None, "EndpointID": "", "Gateway": "", "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0, "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "MacAddress": "",
-        "Networks": networks,
-    }  # fmt: skip
-
-
 # -- list
 
 
-def encode_listed(view: ContainerView, version: Version, now_ns: int) -> dict[str, Any]:
-    """One entry of `GET /containers/json`."""
+def encode_listed(view: ContainerView, image: str, version: Version, now_ns: int) -> dict[str, Any]:
+    """One entry of `GET /containers/json`. image: its image's name as it is now."""
     document: dict[str, Any] = {
         "Id": view.id,
         "Names": [f"/{view.name}"],
-        "Image": view.image,
+        "Image": image,
         "ImageID": view.image_id,
         "Command": command_line(view.settings),
         "Created": view.created_ns // BILLION,
-        "Ports": [],
+        "Ports": list_ports(view),
         "Labels": view.settings.labels,
         "State": view.state.status,
         "Status": status_text(view.state, now_ns),
         "HostConfig": {"NetworkMode": view.spec.network_mode or "default"},
-        "NetworkSettings": {"Networks": encode_network_settings(view)["Networks"]},
+        "NetworkSettings": {"Networks": encode_endpoints(view)},
         "Mounts": encode_mounts(view),
     }
     if version >= (1, 46) and (annotations := view.spec.raw_host_config.get("Annotations")):
         document["HostConfig"]["Annotations"] = annotations
     if version >= (1, 48):
         document["ImageManifestDescriptor"] = None
+    document["Insula"] = {"Platform": view.platform}
     return document
+
+
+def exposed_ports(view: ContainerView) -> dict[str, Any]:
+    """The image's ports and the request's."""
+    return {
+        **{port: {} for port in view.settings.exposed_ports},
+        **(view.spec.raw_config.get("ExposedPorts") or {}),
+    }
 
 
 def command_line(settings: Settings) -> str:
@@ -197,8 +202,13 @@ def command_line(settings: Settings) -> str:
 
 def status_text(state: StateView, now_ns: int) -> str:
     """`Up 5 minutes`, `Exited (0) 2 hours ago`: Docker's words."""
+    if state.status == "restarting":
+        return f"Restarting ({state.exit_code}) {age_text(now_ns - state.finished_ns)} ago"
     if state.running:
-        return f"Up {age_text(now_ns - state.started_ns)}"
+        paused = state.status == "paused"
+        return (
+            f"Up {age_text(now_ns - state.started_ns)}{' (Paused)' if paused else health_text(state.health)}"
+        )
     if state.status == "removing":
         return "Removal In Progress"
     if state.status == "dead":

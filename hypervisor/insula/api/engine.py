@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from insula.container.containers import Containers
 from insula.events import EventBus
 from insula.image.store import ImageStore
+from insula.network.networks import Networks
 from insula.paths import Paths
 
 
@@ -56,6 +57,7 @@ class Engine:
     paths: Paths
     events: EventBus
     images: ImageStore
+    networks: Networks
     containers: Containers
     host: Host
     id: str

@@ -10,10 +10,11 @@ from insula.api.decode import decode_console, decode_exec, decode_size, read_exe
 from insula.api.detach import DetachKeys
 from insula.api.encode import encode_exec
 from insula.api.router import Route
-from insula.api.streams import exchange, frame, hijack
+from insula.api.streams import Hijacked, exchange, frame, hijack
 from insula.errors import Conflict, InsulaError, InvalidArgument
 
-STDERR = 2
+STDOUT, STDERR = 1, 2
+DETACHED = "exec attach failed: error on attach stdin: read escape sequence"
 
 
 async def create(call: Call) -> StreamResponse:
@@ -37,8 +38,7 @@ async def start(call: Call) -> StreamResponse:
         raise Conflict(f"exec {exec_id} is already running")
     if view.exit_code is not None:
         raise Conflict(f"exec {exec_id} has already run")
-    if not containers.inspect(view.container_id).state.running:
-        raise Conflict(f"container {view.container_id} is not running")
+    containers.check_exec(view.container_id)
     if detach:
         async with containers.exec_start(exec_id, detach=True):
             return call.empty(200)
@@ -47,14 +47,21 @@ async def start(call: Call) -> StreamResponse:
     try:
         async with containers.exec_start(exec_id, tty=tty, rows=rows, columns=columns) as attachment:
             await exchange(connection, attachment, tty, keys)
+            if attachment.detached:
+                await tell(connection, STDOUT, tty, DETACHED)
     except InsulaError as error:
-        words = f"{error.message}\r\n".encode()
-        with suppress(ConnectionError):
-            await connection.write(words if tty else frame(STDERR, words))
+        await tell(connection, STDERR, tty, error.message)
     finally:
         connection.close()
     assert call.response is not None
     return call.response
+
+
+async def tell(connection: Hijacked, stream: int, tty: bool, message: str) -> None:
+    """Words of the engine's own among the program's output."""
+    words = f"{message}\r\n".encode()
+    with suppress(ConnectionError):
+        await connection.write(words if tty else frame(stream, words))
 
 
 async def inspect(call: Call) -> StreamResponse:

@@ -18,11 +18,13 @@ from insula.image.change import Change
 
 
 async def list_(call: Call) -> StreamResponse:
-    if call.flag("shared-size"):
-        raise errors.NotImplemented("shared sizes of images are not measured yet")
+    shared = (await call.engine.images.usage()).shared if call.flag("shared-size") else {}
     containers = Counter(view.image_id for view in call.engine.containers.list())
     images = call.engine.images.list(call.filters())
-    return call.json([encode_listed_image(image, containers[image.id], call.version) for image in images])
+    found = [encode_listed_image(image, containers[image.id], call.version) for image in images]
+    for document in found:
+        document["SharedSize"] = shared.get(document["Id"], document["SharedSize"])
+    return call.json(found)
 
 
 async def inspect(call: Call) -> StreamResponse:
@@ -101,7 +103,8 @@ async def create(call: Call) -> StreamResponse:
             name += f"@{text}" if text.startswith("sha256:") else f":{text}"
         check_platform(call, name)
         raise NotFound(
-            f"pull access denied for {name[:200]}: it is not here, and registries are not there yet",
+            f"pull access denied for {name[:200]}, repository does not exist or may require 'docker login': "
+            "there are no registries yet",
             "use `docker load`, `docker import` or `insula bootstrap busybox`",
         )
     if not source:

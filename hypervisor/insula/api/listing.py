@@ -1,105 +1,111 @@
-"""`ps`: which containers are listed, by Docker's filters."""
+"""`ps`: which containers are listed, and how, by Docker's filters and limits."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from insula import errors
 from insula.api.call import Call
 from insula.api.encode import encode_listed
+from insula.api.engine import Engine
+from insula.api.filters import Filters
+from insula.api.listing_filters import make_test
+from insula.api.versions import Version
 from insula.container.view import ContainerView
 from insula.errors import InvalidArgument, NotFound
 
-STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-FILTERS = (
-    "id", "name", "label", "status", "exited", "ancestor", "before", "since", "is-task", "network", "health",
-)  # fmt: skip
 
-
-def list_containers(call: Call) -> list[dict[str, Any]]:
-    """Raises InvalidArgument, NotFound (before, since), NotImplemented."""
-    if call.flag("size"):
-        raise errors.NotImplemented("the size of a container's files is not measured yet")
-    filters = call.filters()
-    for name in filters:
-        if name not in FILTERS:
-            raise errors.NotImplemented(f"the filter '{name[:80]}' is not there yet") if name in (
-                "volume", "publish", "expose", "isolation",
-            ) else InvalidArgument(f"invalid filter '{name[:80]}'")  # fmt: skip
-    limit = call.integer("limit", 0) or 0
-    everything = call.flag("all") or limit > 0 or bool({"status", "exited", "before", "since"} & set(filters))
-    views = call.engine.containers.list()
-    passes = make_filter(call, filters)
-    found = [view for view in views if (everything or view.state.running) and passes(view)]
-    found = between(call, filters, found)
+async def list_containers(call: Call) -> list[dict[str, Any]]:
+    """Raises InvalidArgument, NotFound (before, since)."""
+    filters, limit = call.filters(), call.integer("limit", 0) or 0
+    views = choose(call.engine, filters, everything=call.flag("all") or limit > 0)
     if limit > 0:
-        found = found[:limit]
-    now = time.time_ns()
-    return [encode_listed(view, call.version, now) for view in found]
+        views = views[:limit]
+    return await encode_views(call.engine, views, call.version, sizes=call.flag("size"))
 
 
-def between(call: Call, filters: dict[str, list[str]], views: list[ContainerView]) -> list[ContainerView]:
-    """before and since: by the moment of creation."""
+def choose(engine: Engine, filters: Filters, everything: bool) -> list[ContainerView]:
+    """The containers that pass, newest first; those that do not run only if everything or a status is asked for.
+
+    Raises InvalidArgument, NotFound."""
+    views = engine.containers.list()
+    passes = make_test(filters, find_ancestors(engine, filters.get("ancestor", ())), (v.id for v in views))
+    everything = everything or bool(filters.get("status"))
+    found = between(engine, filters, views)
+    return [view for view in found if (everything or view.state.running) and passes(view)]
+
+
+def between(engine: Engine, filters: Filters, views: Sequence[ContainerView]) -> Sequence[ContainerView]:
+    """before and since: by their places in the list, which is by the moment of creation."""
     for name in ("before", "since"):
         for reference in filters.get(name, ()):
-            edge = call.engine.containers.inspect(reference).created_ns
-            views = [v for v in views if (v.created_ns < edge if name == "before" else v.created_ns > edge)]
+            edge = engine.containers.inspect(reference).id
+            place = next((n for n, view in enumerate(views) if view.id == edge), None)
+            if place is None:
+                views = () if name == "before" else views
+            else:
+                views = views[place + 1 :] if name == "before" else views[:place]
     return views
 
 
-def make_filter(call: Call, filters: dict[str, list[str]]) -> Callable[[ContainerView], bool]:
-    """OR within a filter, AND across (labels: all of them). Raises InvalidArgument."""
-    for status in filters.get("status", ()):
-        if status not in STATUSES:
-            raise InvalidArgument(f"invalid filter 'status={status[:80]}'")
-    exited = {read_exit_code(code) for code in filters.get("exited", ())}
-    for task in filters.get("is-task", ()):
-        if task.lower() not in ("true", "false", "1", "0"):
-            raise InvalidArgument(f"invalid filter 'is-task={task[:80]}'")
-    ancestors = find_ancestors(call, filters.get("ancestor", ()))
-
-    def passes(view: ContainerView) -> bool:
-        return (
-            any_of(filters, "id", lambda id: view.id.startswith(id))
-            and any_of(filters, "name", lambda name: name.removeprefix("/") in view.name)
-            and any_of(filters, "status", lambda status: view.state.status == status)
-            and any_of(filters, "network", lambda name: (view.spec.network_mode or "default") == name)
-            and any_of(filters, "health", lambda health: health == "none")
-            and any_of(filters, "is-task", lambda task: task.lower() in ("false", "0"))
-            and all(has_label(view.settings.labels, label) for label in filters.get("label", ()))
-            and (not exited or (view.state.finished_ns > 0 and not view.state.running
-                                and view.state.exit_code in exited))
-            and ("ancestor" not in filters or view.image_id in ancestors)
-        )  # fmt: skip
-
-    return passes
-
-
-def any_of(filters: dict[str, list[str]], name: str, matches: Callable[[str], bool]) -> bool:
-    values = filters.get(name)
-    return not values or any(matches(value) for value in values)
-
-
-def has_label(labels: dict[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
-
-
-def read_exit_code(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 5:
-        raise InvalidArgument(f"invalid filter 'exited={text[:80]}'")
-    return int(text)
-
-
-def find_ancestors(call: Call, references: Any) -> set[str]:
-    """The ids of the images that are named; one that is not there has no descendants."""
+def find_ancestors(engine: Engine, references: Sequence[str]) -> frozenset[str]:
+    """The ids of the images that are named, and of those made from them; one that is not there has none."""
     found: set[str] = set()
     for reference in references:
         try:
-            found.update(
-                call.engine.images.find(reference, platform).id
-                for platform in call.engine.images.platforms(reference)
-            )
-        except NotFound:
+            platforms = engine.images.platforms(reference)
+            found.update(engine.images.find(reference, platform).id for platform in platforms)
+        except (NotFound, InvalidArgument):
             continue
+    children = [image for image in engine.images.list() if image.parent] if found else []
+    while more := {image.id for image in children if image.parent in found} - found:
+        found |= more
+    return frozenset(found)
+
+
+async def encode_views(
+    engine: Engine, views: Sequence[ContainerView], version: Version, *, sizes: bool
+) -> list[dict[str, Any]]:
+    """The entries of a list. sizes: with those of the containers' files."""
+    now, names = time.time_ns(), ImageNames(engine)
+    found = [encode_listed(view, names.shown(view), version, now) for view in views]
+    if sizes:
+        written = await engine.containers.sizes([view.id for view in views])
+        for view, document in zip(views, found, strict=True):
+            document |= encode_sizes(written[view.id], names.size(view))
     return found
+
+
+async def measure(engine: Engine, view: ContainerView) -> dict[str, int]:
+    """What inspect says of the sizes of one container's files."""
+    written = await engine.containers.sizes([view.id])
+    return encode_sizes(written[view.id], ImageNames(engine).size(view))
+
+
+def encode_sizes(written: int, image: int) -> dict[str, int]:
+    """Bytes: what the container has written, and that with its image."""
+    return {"SizeRw": written, "SizeRootFs": written + image}
+
+
+class ImageNames:
+    """What the images of a list are called now, each looked up once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._images = engine.images
+        self._ids: dict[tuple[str, str], str] = {}
+
+    def shown(self, view: ContainerView) -> str:
+        """The name that the container was made with, or the image's id once the name means another image."""
+        key = view.image, view.platform
+        if key not in self._ids:
+            try:
+                self._ids[key] = self._images.find(*key).id
+            except (NotFound, InvalidArgument):
+                self._ids[key] = ""
+        return view.image if self._ids[key] == view.image_id else view.image_id
+
+    def size(self, view: ContainerView) -> int:
+        """Bytes of the image's disks, which all its containers share; 0 once it is gone."""
+        try:
+            return self._images.find(view.image_id).disk_size
+        except (NotFound, InvalidArgument):
+            return 0

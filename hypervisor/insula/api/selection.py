@@ -1,29 +1,39 @@
 """Which events a listener wants, and how they look: filters OR within a key, AND across keys."""
 
-import fnmatch
 from dataclasses import dataclass
 from typing import Any
 
 from insula.api.call import Call
-from insula.api.listing import has_label
+from insula.api.filters import check_known, has_labels
 from insula.api.moments import BILLION, parse_moment
+from insula.api.versions import Version
 from insula.errors import InvalidArgument
 from insula.events import Event
 
 TYPED = ("container", "image", "network", "volume", "daemon", "plugin", "builder")
 KEYS = (*TYPED, "config", "event", "label", "node", "scope", "secret", "service", "type")
+PREFIXED = frozenset({"health_status", "exec_create", "exec_start"})  # their actions go on after a colon
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """since, until: Unix nanoseconds, 0 is none."""
+    """since, until: Unix nanoseconds, 0 is none; version: image `create` came with 1.46."""
 
     since_ns: int
     until_ns: int
     filters: dict[str, list[str]]
+    version: Version = (1, 51)
+
+    @property
+    def replays(self) -> bool:
+        """Whether what has already happened is wanted: only if a moment is named."""
+        return bool(self.since_ns or self.until_ns)
 
     def takes(self, event: Event) -> bool:
+        """Whether it is wanted now; since when is for what is replayed."""
         if self.until_ns and event.time_ns > self.until_ns:
+            return False
+        if self.version < (1, 46) and (event.type, event.action) == ("image", "create"):
             return False
         return all(matches(event, key, values) for key, values in self.filters.items() if values)
 
@@ -31,43 +41,48 @@ class Selection:
 def read_selection(call: Call) -> Selection:
     """Raises InvalidArgument."""
     filters = call.filters()
-    for key in filters:
-        if key not in KEYS:
-            raise InvalidArgument(f"invalid filter '{key[:80]}'")
+    check_known(filters, KEYS)
     since, until = parse_moment(call.text("since")), parse_moment(call.text("until"))
-    if since and until and since > until:
+    if until and since > until:
         raise InvalidArgument(
             f"`since` time ({call.text('since')[:40]}) cannot be after `until` time ({call.text('until')[:40]})"
         )
-    return Selection(since, until, filters)
+    return Selection(since, until, filters, call.version)
 
 
 def matches(event: Event, key: str, values: list[str]) -> bool:
     if key == "type":
         return event.type in values
     if key == "event":
-        word = event.action.partition(":")[0]
-        return event.action in values or word in values
+        prefixes = tuple(values) if PREFIXED & set(values) else ()
+        return event.action in values or (bool(prefixes) and event.action.startswith(prefixes))
     if key == "label":
-        return all(has_label(event.attributes, value) for value in values)
+        return has_labels(event.attributes, values)
     if key == "scope":
         return "local" in values
     if key == "image":
         return matches_image(event, values)
     if key in TYPED:
+        names = (event.actor, event.attributes.get("name", ""))
         return event.type == key and any(
-            event.actor.startswith(value) or event.attributes.get("name") == value.removeprefix("/")
-            for value in values
+            name.startswith(v.removeprefix("/")) for name in names for v in values
         )
     return False
 
 
 def matches_image(event: Event, values: list[str]) -> bool:
     """An image's own events, and those of its containers; with or without the tag."""
-    name = event.actor if event.type == "image" else event.attributes.get("image", "")
-    names = {name, event.attributes.get("name", "") if event.type == "image" else name}
-    names |= {name.partition(":")[0] for name in names if not name.startswith("sha256:")}
-    return any(fnmatch.fnmatchcase(name, value) for name in names for value in values)
+    name = event.attributes.get("name" if event.type == "image" else "image", "")
+    names = {event.actor, name, without_tag(event.actor), without_tag(name)}
+    return not names.isdisjoint(values)
+
+
+def without_tag(name: str) -> str:
+    repository, _, last = name.partition("@")[0].rpartition("/")
+    if last == "sha256" or name.startswith("sha256:"):
+        return name
+    last = last.partition(":")[0]
+    return f"{repository}/{last}" if repository else last
 
 
 def encode_event(event: Event) -> dict[str, Any]:

@@ -10,10 +10,25 @@ import socket
 from collections.abc import Coroutine
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest, StreamResponse
 
 from insula import errors
-from insula.api import containers, exec_, images, native, system, unsupported
+from insula.api import (
+    checkpoints,
+    containers,
+    exec_,
+    images,
+    native,
+    networks,
+    prune,
+    stats,
+    system,
+    unsupported,
+    update,
+    usage,
+    websocket,
+)
 from insula.api.call import Call, json_response
 from insula.api.engine import Engine
 from insula.api.router import Router
@@ -35,7 +50,27 @@ STATUSES: dict[type[InsulaError], int] = {
     errors.Internal: 500,
 }
 
+PARTS = (
+    system, usage, prune, websocket, checkpoints, containers, stats, exec_, images, native, networks, update,
+    unsupported,
+)  # fmt: skip
+ROUTES = tuple(route for part in PARTS for route in part.ROUTES)
+
 log = logging.getLogger(__name__)
+http_log = logging.getLogger(f"{__name__}.http")
+
+
+def shorten_noise(record: logging.LogRecord) -> bool:
+    """What is not HTTP, on the socket, is a client's mistake: one quiet line without a trace."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "a client does not speak HTTP: %s", (repr(error.message)[:120],)
+        record.exc_info = record.exc_text = None
+    return True
+
+
+http_log.addFilter(shorten_noise)
 
 
 class ApiServer:
@@ -43,11 +78,7 @@ class ApiServer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._router = Router(
-            route
-            for part in (system, containers, exec_, images, native, unsupported)
-            for route in part.ROUTES
-        )
+        self._router = Router(ROUTES)
         self._runner: web.ServerRunner | None = None
         self._carried: set[asyncio.Task[StreamResponse]] = set()
 
@@ -56,6 +87,7 @@ class ApiServer:
         server = web.Server(
             self._answer,
             handler_cancellation=True,
+            logger=http_log,
             access_log=None, auto_decompress=False, max_line_size=LINE_MAX, max_field_size=LINE_MAX,
         )  # fmt: skip
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_GRACE)

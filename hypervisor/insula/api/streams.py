@@ -9,6 +9,7 @@ import asyncio
 import select
 import struct
 from contextlib import suppress
+from typing import Protocol
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web import BaseRequest, StreamResponse
@@ -171,19 +172,27 @@ def hijack(call: Call, tty: bool) -> Hijacked:
     return connection
 
 
+class Connection(Protocol):
+    """One client: its input, and output that waits for it."""
+
+    async def read(self) -> bytes: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+
 async def exchange(connection: Hijacked, attachment: Attachment, tty: bool, keys: DetachKeys | None) -> None:
     """Carries output to the client and its input to the process, until the output ends, the client goes or
     detaches. keys: what detaches; None where input is not attached (it is read and dropped)."""
-    output = asyncio.create_task(_carry_output(connection, attachment, tty))
-    input_ = asyncio.create_task(_carry_input(connection, attachment, keys))
+    output = asyncio.create_task(carry_output(connection, attachment, tty))
+    input_ = asyncio.create_task(carry_input(connection, attachment, keys))
     lost = asyncio.create_task(connection.lost.wait())
     tasks = {output, input_, lost}
     try:
         waiting = set(tasks)
         while output in waiting and lost in waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if input_ in done and input_.result():
-                break  # detached
+            if input_ in done and input_.exception() is None and attachment.detached:
+                break
         if output.done():
             output.result()
     finally:
@@ -192,26 +201,25 @@ async def exchange(connection: Hijacked, attachment: Attachment, tty: bool, keys
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _carry_output(connection: Hijacked, attachment: Attachment, tty: bool) -> None:
+async def carry_output(connection: Connection, attachment: Attachment, tty: bool) -> None:
     with suppress(ConnectionError):
         async for stream, data in attachment.output():
             await connection.write(data if tty else frame(stream, data))
 
 
-async def _carry_input(connection: Hijacked, attachment: Attachment, keys: DetachKeys | None) -> bool:
-    """True if the user detached."""
+async def carry_input(connection: Connection, attachment: Attachment, keys: DetachKeys | None) -> None:
+    """Until the input ends, or the user detaches."""
     while data := await connection.read():
         if keys is not None:
-            data, detached = keys.feed(data)
+            data, attachment.detached = keys.feed(data)
             if data:
                 await attachment.write(data)
-            if detached:
-                return True
+            if attachment.detached:
+                return
     if keys is not None:
         if rest := keys.flush():
             await attachment.write(rest)
         await attachment.end_input()
-    return False
 
 
 async def send_attached(

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import time
+from contextlib import suppress
 from typing import Any
 
 from aiohttp.web import Response, StreamResponse
@@ -14,6 +15,7 @@ from insula.api.moments import BILLION, format_ns
 from insula.api.router import Route
 from insula.api.selection import encode_event, read_selection
 from insula.api.versions import API_VERSION, MIN_API_VERSION, VERSION
+from insula.events import Event
 
 NO_CACHE = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
 GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -74,7 +76,7 @@ async def info(call: Call) -> StreamResponse:
         "Images": len(engine.images.list()),
         "Driver": "insula",
         "DriverStatus": [["Layers", "squashfs"], ["Writable", "ext4"]],
-        "Plugins": {"Volume": [], "Network": [], "Authorization": None, "Log": ["json-file", "none"]},
+        "Plugins": {"Volume": [], "Network": [], "Authorization": None, "Log": ["json-file", "local", "none"]},
         "MemoryLimit": True, "SwapLimit": False, "CpuCfsPeriod": False, "CpuCfsQuota": False, "CPUShares": False,
         "CPUSet": False, "PidsLimit": True, "IPv4Forwarding": True, "OomKillDisable": False,
         "Debug": False,
@@ -115,26 +117,25 @@ async def info(call: Call) -> StreamResponse:
 
 
 async def events(call: Call) -> StreamResponse:
-    """What was kept since a moment, then what happens; ends at `until`, at once if that is past."""
+    """What was kept, if a moment is named, then what happens; ends at `until`, at once if that is past."""
     selection = read_selection(call)
     with call.engine.events.subscribe() as subscription:
-        kept = (
-            call.engine.events.history()
-        )  # no await since subscribing: nothing is missed, nothing is double
+        kept = call.engine.events.history() if selection.replays else []  # no await since: nothing is double
         response = await call.stream(JSON_TYPE)
-        if selection.since_ns:
-            for event in kept:
-                if selection.since_ns <= event.time_ns and selection.takes(event):
-                    await response.write(json.dumps(encode_event(event)).encode() + b"\n")
+        for event in kept:
+            if event.time_ns >= selection.since_ns and selection.takes(event):
+                await send_event(response, event)
         left = (selection.until_ns - time.time_ns()) / BILLION if selection.until_ns else None
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(left):
                 async for event in subscription:
                     if selection.takes(event):
-                        await response.write(json.dumps(encode_event(event)).encode() + b"\n")
-        except TimeoutError:
-            pass
-        return response
+                        await send_event(response, event)
+    return response
+
+
+async def send_event(response: StreamResponse, event: Event) -> None:
+    await response.write(json.dumps(encode_event(event)).encode() + b"\n")
 
 
 ROUTES = (

@@ -35,19 +35,9 @@ async def leave_swarm(call: Call) -> StreamResponse:
     raise Unavailable("This node is not part of a swarm")
 
 
-async def no_networks(call: Call) -> StreamResponse:
-    """An empty list is the truth: there is none that a container could join."""
-    call.filters()
-    return call.json([])
-
-
 async def no_volumes(call: Call) -> StreamResponse:
     call.filters()
     return call.json({"Volumes": [], "Warnings": None})
-
-
-async def no_network(call: Call) -> StreamResponse:
-    raise NotFound(f"network {call.names['id'][:120]} not found")
 
 
 async def no_volume(call: Call) -> StreamResponse:
@@ -85,23 +75,13 @@ def swarm_routes() -> list[Route]:
 
 
 CONTAINER_VERBS = (
-    ("GET", "top"), ("GET", "changes"), ("GET", "export"), ("GET", "stats"), ("POST", "update"), ("POST", "pause"),
-    ("POST", "unpause"), ("GET", "attach/ws"), ("GET", "checkpoints"), ("POST", "checkpoints"),
+    ("GET", "changes"), ("GET", "export"),
 )  # fmt: skip
 
 ROUTES = (
     *swarm_routes(),
     *(Route(method, f"/containers/{{id:path}}/{verb}", known_container) for method, verb in CONTAINER_VERBS),
     *(Route(method, "/containers/{id:path}/archive", no_copy_here) for method in ("HEAD", "GET", "PUT")),
-    Route("POST", "/containers/prune", later("pruning containers is")),
-    Route("GET", "/networks", no_networks),
-    Route("GET", "/networks/", no_networks),
-    Route("POST", "/networks/create", later("networks are")),
-    Route("POST", "/networks/prune", later("networks are")),
-    Route("GET", "/networks/{id}", no_network),
-    Route("DELETE", "/networks/{id}", no_network),
-    Route("POST", "/networks/{id}/connect", no_network),
-    Route("POST", "/networks/{id}/disconnect", no_network),
     Route("GET", "/volumes", no_volumes),
     Route("POST", "/volumes/create", later("volumes are")),
     Route("POST", "/volumes/prune", later("volumes are")),
@@ -116,7 +96,6 @@ ROUTES = (
     Route("POST", "/grpc", later("sessions of a builder are")),
     Route("POST", "/auth", later("registries are")),
     Route("GET", "/distribution/{name:path}/json", later("registries are")),
-    Route("GET", "/system/df", later("disk usage is")),
     Route("GET", "/plugins", no_plugins),
     Route("GET", "/plugins/{name:path}/json", no_plugin),
     Route("GET", "/plugins/privileges", later("plug-ins are")),

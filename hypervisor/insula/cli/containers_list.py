@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from insula.cli.failure import UsageFailure
+from insula.cli.client import path
+from insula.cli.failure import Failure, UsageFailure
 from insula.cli.flags import BOOL, MANY, NUMBER, TEXT, Flag
 from insula.cli.table import ROW, View, age, human_size, local_time, print_rows, short_id, shorten
 from insula.cli.template import Method
@@ -14,8 +15,9 @@ VIEW = View(
     (("CONTAINER ID", "ID"), ("IMAGE", "Image"), ("COMMAND", "Command"), ("CREATED", "RunningFor"),
      ("STATUS", "Status"), ("PORTS", "Ports"), ("NAMES", "Names")),
     {"CreatedAt": "CREATED AT", "Labels": "LABELS", "Mounts": "MOUNTS", "Networks": "NETWORKS", "State": "STATE",
-     "Size": "SIZE", "LocalVolumes": "LOCAL VOLUMES"},
+     "Size": "SIZE", "Platform": "PLATFORM", "LocalVolumes": "LOCAL VOLUMES"},
 )  # fmt: skip
+SIZED = View((*VIEW.columns, ("SIZE", "Size")), VIEW.titles)
 
 
 def read_filters(texts: list[str]) -> str | None:
@@ -32,10 +34,14 @@ def read_filters(texts: list[str]) -> str | None:
 def ps(call: Call) -> int:
     options = call.options
     last = 1 if options.flag("latest") else options.number("last")
+    form = options.text("format")
+    sized = options.flag("size") or (
+        not options.given("size") and ".Size" in form and not options.flag("quiet")
+    )
     query = {
         "all": options.flag("all"),
         "limit": last if last and last > 0 else None,
-        "size": options.flag("size"),
+        "size": sized,
         "filters": read_filters(options.texts("filter")),
     }
     found = call.client.call("GET", "/containers/json", query)
@@ -44,7 +50,7 @@ def ps(call: Call) -> int:
         for container in found:
             print(short_id(container["Id"], whole))
         return 0
-    print_rows([make_row(container, whole) for container in found], VIEW, options.text("format"))
+    print_rows([make_row(container, whole) for container in found], SIZED if sized else VIEW, form)
     return 0
 
 
@@ -60,14 +66,21 @@ def make_row(container: dict[str, Any], whole: bool) -> ROW:
         "Ports": ", ".join(show_port(port) for port in container.get("Ports") or []),
         "State": container["State"],
         "Status": container["Status"],
-        "Size": human_size(container.get("SizeRw") or 0),
+        "Size": show_size(container),
         "Names": ",".join(name.removeprefix("/") for name in container["Names"]),
         "Labels": ",".join(f"{key}={value}" for key, value in labels.items()),
         "Label": Method(lambda key="": labels.get(key, ""), bare=False),
         "Mounts": ",".join(mount.get("Name") or mount.get("Source") or "" for mount in mounts),
         "LocalVolumes": str(sum(mount.get("Type") == "volume" for mount in mounts)),
+        "Platform": (container.get("Insula") or {}).get("Platform", ""),
         "Networks": ",".join((container.get("NetworkSettings") or {}).get("Networks") or {}),
     }
+
+
+def show_size(container: dict[str, Any]) -> str:
+    """What it wrote, and that with its image."""
+    written, whole = container.get("SizeRw") or 0, container.get("SizeRootFs") or 0
+    return human_size(written) + (f" (virtual {human_size(whole)})" if whole else "")
 
 
 def show_port(port: dict[str, Any]) -> str:
@@ -75,7 +88,25 @@ def show_port(port: dict[str, Any]) -> str:
     return f"{port.get('IP', '')}:{port['PublicPort']}->{inside}" if port.get("PublicPort") else inside
 
 
+def port(call: Call) -> int:
+    """Raises Failure for a port that is not published."""
+    name, *wanted = call.options.arguments
+    found = call.client.call("GET", path("containers", name, "json"))
+    ports = found["NetworkSettings"]["Ports"] or {}
+    if wanted:
+        key = wanted[0] if "/" in wanted[0] else f"{wanted[0]}/tcp"
+        if not ports.get(key):
+            raise Failure(f"no public port '{wanted[0][:40]}' published for {name}")
+        ports = {key: ports[key]}
+    for inside, outside in sorted(ports.items()):
+        for one in outside or ():
+            address = f"{one['HostIp']}:{one['HostPort']}"
+            print(address if wanted else f"{inside} -> {address}")
+    return 0
+
+
 VERBS = {
+    "port": Verb("CONTAINER [PRIVATE_PORT[/PROTO]]", "List a container's published ports", port, least=1, most=2),
     "ps": Verb("[OPTIONS]", "List containers", ps, (
         Flag("all", "a", BOOL, "Those that do not run, too"),
         Flag("filter", "f", MANY, "Only those that match (KEY=VALUE)"),

@@ -5,17 +5,18 @@ Checks only what cannot be sent: sizes, numbers, pairs. Sense is the daemon's to
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from insula.cli import create_flags as table
 from insula.cli.failure import UsageFailure
 from insula.cli.flags import Options
+from insula.cli.health_flags import make_healthcheck
+from insula.cli.limit_flags import limit_fields, security_fields
+from insula.cli.values import pairs, parse_cpus, parse_size
 
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 FILE_MAX = 4 << 20
+KERNEL = "insula.kernel"
+"""The annotation that carries --kernel, so that it can be said with the stock command, too."""
 STREAMS = ("stdin", "stdout", "stderr")
 Document = dict[str, Any]
 
@@ -43,8 +44,8 @@ def make_document(options: Options, detach: bool) -> Document:
         config["Entrypoint"] = [options.text("entrypoint")]
     if options.given("stop-timeout"):
         config["StopTimeout"] = options.number("stop-timeout")
-    if options.flag("no-healthcheck"):
-        config["Healthcheck"] = {"Test": ["NONE"]}
+    if (healthcheck := make_healthcheck(options)) is not None:
+        config["Healthcheck"] = healthcheck
     if options.given("expose"):
         config["ExposedPorts"] = {with_protocol(port): {} for port in options.texts("expose")}
     return config
@@ -76,8 +77,7 @@ def host_config(options: Options) -> Document:
     host = {
         field: read(flag) for fields, read in readers for flag, field in fields.items() if options.given(flag)
     }
-    host |= special_fields(options)
-    return host
+    return host | special_fields(options) | limit_fields(options) | security_fields(options)
 
 
 def special_fields(options: Options) -> Document:
@@ -100,6 +100,11 @@ def special_fields(options: Options) -> Document:
         host["PortBindings"] = port_bindings(options.texts("publish"))
     if options.given("device"):
         host["Devices"] = [device(text) for text in options.texts("device")]
+    if options.given("gpus"):
+        host["DeviceRequests"] = [{"Capabilities": [["gpu"]], "Options": {"gpus": options.text("gpus")}}]
+    if options.given("annotation") or options.given("kernel"):
+        kernel = [f"{KERNEL}={os.path.abspath(options.text('kernel'))}"] if options.given("kernel") else []
+        host["Annotations"] = pairs(options.texts("annotation") + kernel)
     return host
 
 
@@ -113,58 +118,7 @@ def query(options: Options) -> Document:
     return {"name": options.text("name") or None, "platform": options.text("platform") or None}
 
 
-# -- values
-
-
-def parse_size(text: str, flag: str) -> int:
-    """`512m`, `2GiB`, `1.5g`, bytes without a unit. Raises UsageFailure."""
-    if text == "-1" and flag == "memory-swap":
-        return -1
-    word = text.strip().lower()
-    number = word.rstrip("abcdefghijklmnopqrstuvwxyz ")
-    unit = word[len(number) :].strip().removesuffix("ib") or ""
-    unit = unit.removesuffix("b") if len(unit) > 1 else unit
-    value = parse_decimal(number)
-    if value is None or unit not in UNITS or value < 0:
-        raise UsageFailure(f"invalid argument {text[:80]!r} for --{flag}: invalid size (for example 512m)")
-    size = int(value * UNITS[unit])
-    if size >= 1 << 63:
-        raise UsageFailure(f"invalid argument {text[:80]!r} for --{flag}: out of range")
-    return size
-
-
-def parse_decimal(text: str) -> "Decimal | None":
-    """A plain decimal number of sensible length; None for anything else."""
-    from decimal import Decimal, InvalidOperation
-
-    if len(text) > 30 or not text.isascii() or not text.replace(".", "", 1).removeprefix("-").isdigit():
-        return None
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return None
-
-
-def parse_cpus(text: str) -> int:
-    """In billionths. Raises UsageFailure."""
-    value = parse_decimal(text)
-    if value is None or value >= 1 << 32:
-        raise UsageFailure(f"invalid argument {text[:80]!r} for --cpus: invalid number (for example 1.5)")
-    nano = value * 1_000_000_000
-    if nano != int(nano):
-        raise UsageFailure(f"invalid argument {text[:80]!r} for --cpus: value is too precise")
-    return int(nano)
-
-
-def pairs(texts: list[str]) -> dict[str, str]:
-    """KEY=VALUE, or KEY alone. Raises UsageFailure."""
-    found = {}
-    for text in texts:
-        key, _, value = text.partition("=")
-        if not key:
-            raise UsageFailure(f"invalid argument {text[:80]!r}: KEY=VALUE is wanted")
-        found[key] = value
-    return found
+# -- environment
 
 
 def environment(options: Options) -> list[str]:

@@ -1,13 +1,12 @@
 """exec: a further program in a running container. Its exit status is the program's own."""
 
-import sys
 from typing import Any
 
 from insula.cli.attached import Front, console_size
 from insula.cli.client import path
 from insula.cli.create import environment
 from insula.cli.flags import BOOL, MANY, TEXT, Flag
-from insula.cli.run import DETACHED
+from insula.cli.run import detached
 from insula.cli.terminal import require_terminal
 from insula.cli.verb import Call, Verb
 
@@ -55,8 +54,7 @@ def exec_(call: Call) -> int:
     connection = client.hijack(f"{what}/start", body=begin)
     with front.signals() as signals:
         if front.run(connection, signals):
-            print(DETACHED, file=sys.stderr)
-            return 0
+            return detached()
     return int(client.call("GET", f"{what}/json")["ExitCode"] or 0) & 0xFF
 
 

@@ -1,8 +1,9 @@
-"""stop, restart, kill, rm, rename: what ends or changes containers that are there."""
+"""stop, restart, kill, pause, unpause, update, rm, rename: what ends or changes containers that are there."""
 
 import sys
 
 from insula.cli.client import Query, path
+from insula.cli.create_flags import CREATE_FLAGS
 from insula.cli.failure import ApiFailure
 from insula.cli.flags import BOOL, NUMBER, TEXT, Flag
 from insula.cli.verb import Call, Verb, each
@@ -35,6 +36,30 @@ def kill(call: Call) -> int:
     return ask_each(call, "kill", {"signal": call.options.text("signal") or None}, "killing")
 
 
+def pause(call: Call) -> int:
+    return ask_each(call, "pause", {}, "pausing")
+
+
+def unpause(call: Call) -> int:
+    return ask_each(call, "unpause", {}, "unpausing")
+
+
+def update(call: Call) -> int:
+    from insula.cli.create import host_config
+
+    wanted = host_config(call.options)
+
+    def update_one(name: str) -> None:
+        answer = call.client.call(
+            "POST", path("containers", name, "update"), body=wanted, notice=f"updating {name}"
+        )
+        print(name, flush=True)
+        for warning in (answer or {}).get("Warnings") or ():
+            print(f"WARNING: {warning}", file=sys.stderr)
+
+    return each(call.options.arguments, update_one)
+
+
 def remove(call: Call) -> int:
     options = call.options
     query = {"force": options.flag("force"), "v": options.flag("volumes")}
@@ -60,6 +85,11 @@ def rename(call: Call) -> int:
 
 SIGNAL = Flag("signal", "s", TEXT, "Signal to send")
 TIME = Flag("time", "t", NUMBER, "Seconds to wait before SIGKILL (-1: for ever)")
+CHANGES = frozenset({
+    "blkio-weight", "cpu-period", "cpu-quota", "cpu-shares", "cpus", "cpuset-cpus", "cpuset-mems", "memory",
+    "memory-reservation", "memory-swap", "pids-limit", "restart",
+})  # fmt: skip
+CONTAINERS = "CONTAINER [CONTAINER...]"
 VERBS = {
     "stop": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Stop running containers", stop, (SIGNAL, TIME), least=1),
     "restart": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Restart containers", restart, (SIGNAL, TIME), least=1),
@@ -67,5 +97,9 @@ VERBS = {
     "rm": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Remove containers", remove,
                (Flag("force", "f", BOOL, "Kill it if it runs"),
                 Flag("volumes", "v", BOOL, "Remove its anonymous volumes")), least=1),
+    "pause": Verb(CONTAINERS, "Let the processors of containers stand still", pause, least=1),
+    "unpause": Verb(CONTAINERS, "Let paused containers go on", unpause, least=1),
+    "update": Verb(f"[OPTIONS] {CONTAINERS}", "Change limits and restart policy of containers", update,
+                   tuple(flag for flag in CREATE_FLAGS if flag.name in CHANGES), least=1),
     "rename": Verb("CONTAINER NEW_NAME", "Rename a container", rename, least=2, most=2),
 }  # fmt: skip

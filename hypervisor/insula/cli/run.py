@@ -13,7 +13,7 @@ from insula.cli.attached import Front, console_size
 from insula.cli.client import Answer, Client, Connection, path
 from insula.cli.create import make_document, query
 from insula.cli.create_flags import CREATE_FLAGS, RUN_FLAGS
-from insula.cli.failure import REFUSED, ApiFailure, Disconnected, Failure, UsageFailure, start_status
+from insula.cli.failure import FAILED, REFUSED, ApiFailure, Disconnected, Failure, UsageFailure, start_status
 from insula.cli.flags import BOOL, TEXT, Flag
 from insula.cli.patience import wait_readable
 from insula.cli.terminal import require_terminal
@@ -106,16 +106,21 @@ def run_attached(call: Call, container: str, document: dict[str, Any]) -> int:
         if removes:
             abandon(client, what)
         raise
-    return show(front, connection, waiting)
+    return show(front, connection, waiting) or 0
 
 
-def show(front: Front, connection: Connection, waiting: Answer) -> int:
-    """Until the end of the output and the exit, or until the user detaches."""
+def show(front: Front, connection: Connection, waiting: Answer) -> int | None:
+    """Until the end of the output and the exit; None if the user detaches before."""
     with front.signals() as signals:
         if front.run(connection, signals):
-            print(DETACHED, file=sys.stderr)
-            return 0
+            return None
     return exit_status(waiting)
+
+
+def detached() -> int:
+    """What attach and exec end with after the keys, as Docker's do; run and start end in silence with 0."""
+    print(DETACHED, file=sys.stderr)
+    return FAILED
 
 
 def abandon(client: Client, what: str) -> None:
@@ -164,18 +169,20 @@ def start(call: Call) -> int:
     if len(options.arguments) > 1:
         raise UsageFailure("only one container can be started and attached at a time")
     found = call.client.call("GET", path("containers", options.arguments[0], "json"))
-    return show_container(call, found, begin=True, stdin=options.flag("interactive"))
+    return show_container(call, found, begin=True, stdin=options.flag("interactive")) or 0
 
 
 def attach(call: Call) -> int:
     found = call.client.call("GET", path("containers", call.options.arguments[0], "json"))
     if not found["State"]["Running"]:
         raise Failure("cannot attach to a stopped container, start it first")
-    return show_container(call, found, begin=False, stdin=not call.options.flag("no-stdin"))
+    status = show_container(call, found, begin=False, stdin=not call.options.flag("no-stdin"))
+    return detached() if status is None else status
 
 
-def show_container(call: Call, found: dict[str, Any], begin: bool, stdin: bool) -> int:
-    """Attaches to a container that exists, and starts it if it has to begin. Its exit status."""
+def show_container(call: Call, found: dict[str, Any], begin: bool, stdin: bool) -> int | None:
+    """Attaches to a container that exists, and starts it if it has to begin. Its exit status; None after the
+    detach keys."""
     config, client, options = found["Config"], call.client, call.options
     tty, stdin = bool(config["Tty"]), stdin and bool(config["OpenStdin"])
     if tty and stdin:

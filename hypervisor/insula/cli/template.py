@@ -319,6 +319,11 @@ def format_text(form: Any, *values: Any) -> str:
     return re.sub(r"%[svdq%]", put, str(form))
 
 
+def pad(text: Any, before: Any, after: Any) -> str:
+    """With blanks around it; nothing stays nothing."""
+    return " " * int(before) + show(text) + " " * int(after) if text else ""
+
+
 def _either(*values: Any) -> Any:
     return next((value for value in values if truth(value)), values[-1])
 
@@ -334,6 +339,8 @@ TABLE: dict[str, tuple[Callable[..., Any], int, int]] = {
     "len": (length, 1, 1),
     "join": (join, 2, 2),
     "split": (split, 2, 2),
+    "pad": (pad, 3, 3),
+    "truncate": (lambda value, size: show(value)[: int(size)], 2, 2),
     "upper": (lambda value: show(value).upper(), 1, 1),
     "lower": (lambda value: show(value).lower(), 1, 1),
     "title": (lambda value: show(value).title(), 1, 1),

@@ -8,28 +8,31 @@ from insula.cli.verb import Verb
 MODULES = {
     "run": ("run", "create", "start", "attach", "wait"),
     "exec_": ("exec",),
-    "life": ("stop", "restart", "kill", "rm", "rename"),
-    "containers_list": ("ps",),
+    "life": ("stop", "restart", "kill", "pause", "unpause", "update", "rm", "rename"),
+    "containers_list": ("port", "ps"),
+    "disk": ("container prune", "system df", "system prune"),
     "images": ("images", "tag", "rmi", "history"),
     "image_upload": ("load", "import", "bootstrap"),
     "look": ("inspect", "logs", "events"),
+    "stats": ("stats", "top"),
     "system": ("version", "info", "doctor"),
 }
 HOME = {verb: module for module, verbs in MODULES.items() for verb in verbs}
 
-OF_CONTAINERS = ("attach", "create", "exec", "inspect", "kill", "logs", "rename", "restart", "rm", "run", "start",
-                 "stop", "wait")  # fmt: skip
+OF_CONTAINERS = ("attach", "create", "exec", "inspect", "kill", "logs", "pause", "rename", "restart", "rm", "run",
+                 "start", "stats", "stop", "top", "unpause", "update", "wait")  # fmt: skip
 GROUPS = {
-    "container": {name: name for name in OF_CONTAINERS} | {"ls": "ps", "list": "ps", "ps": "ps", "remove": "rm"},
+    "container": {name: name for name in OF_CONTAINERS} | {"ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
+                  "port": "port", "prune": "container prune"},
     "image": {"ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect", "load": "load",
               "import": "import", "tag": "tag", "history": "history"},
-    "system": {"info": "info", "events": "events"},
+    "system": {"info": "info", "events": "events", "df": "system df", "prune": "system prune"},
 }  # fmt: skip
 
 LATER = frozenset({
     "build", "builder", "buildx", "commit", "compose", "config", "context", "cp", "df", "diff", "export", "login",
-    "logout", "manifest", "network", "node", "pause", "plugin", "port", "prune", "pull", "push", "save", "search",
-    "secret", "service", "stack", "stats", "swarm", "top", "trust", "unpause", "update", "volume",
+    "logout", "manifest", "network", "node", "plugin", "prune", "pull", "push", "save", "search",
+    "secret", "service", "stack", "swarm", "trust", "volume",
 })  # fmt: skip
 
 

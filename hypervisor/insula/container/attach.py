@@ -5,6 +5,7 @@ nor, as long as the log can hold it, the program. Input is written with the gues
 there is room. Closing an attachment never ends the program.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,13 +45,30 @@ class Attachment:
         self._streams = streams
         self._stdin = stdin
         self._ends_input = ends_input
+        self._ended = asyncio.Event()
+        self.detached = False  # by the keys: set by whoever reads them, told as an event
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """(1 stdout | 2 stderr, data) until the process's streams end or there is nothing more to replay."""
+        """(1 stdout | 2 stderr, data) until the process's streams end or there is nothing more to replay. Where only
+        its input is attached: nothing, until that or the process has ended."""
         if self._follower is not None:
             async for stream, data in self._follower:
                 if stream in self._streams:
                     yield stream, data
+        elif self._stdin:
+            await self._input_is_over()
+
+    async def _input_is_over(self) -> None:
+        process = await self._process()
+        if process is None:
+            return
+        exit, input_ = (asyncio.ensure_future(work) for work in (process.exit(), self._ended.wait()))
+        try:
+            await asyncio.wait((exit, input_), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (exit, input_):
+                task.cancel()
+            await asyncio.gather(exit, input_, return_exceptions=True)
 
     async def write(self, data: bytes) -> None:
         """Waits for room. Nothing happens if the process has ended or stdin is not attached."""
@@ -61,6 +79,7 @@ class Attachment:
             try:
                 await process.write(data)
             except InsulaError:
+                self._ended.set()
                 self._stdin = False  # its input, or its guest, has ended: as a closed pipe
 
     async def end_input(self) -> None:
@@ -71,6 +90,7 @@ class Attachment:
             if process is not None:
                 with suppress(InsulaError):
                     await process.end_input()
+        self._ended.set()
         self._stdin = False
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ then on a later daemon finds the machine, and the machine says whether the boot 
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import time
@@ -16,15 +17,19 @@ from dataclasses import dataclass, replace
 from insula.agent.session import GuestFailure
 from insula.agent.streams import Process
 from insula.container.failure import explain
+from insula.container.log_attributes import read_attributes
 from insula.container.log_file import LogFile
+from insula.container.networking import Joined
 from insula.container.parts import Parts
-from insula.container.plan import Choices, capabilities_of, make_plan
+from insula.container.plan import Choices, make_plan
 from insula.container.record import Record
 from insula.container.state import Status
 from insula.errors import InsulaError, NotFound
 from insula.guest.guest import Guest
 
-Save = Callable[[Record], Awaitable[None]]
+logger = logging.getLogger(__name__)
+
+Change = Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,61 +44,94 @@ class Running:
 
 
 async def bring_up(
-    parts: Parts, record: Record, log: LogFile | None, held: AsyncExitStack, save: Save
+    parts: Parts, record: Record, log: LogFile | None, held: AsyncExitStack, change: Change
 ) -> Running:
-    """A machine, booted into this container. Raises InsulaError."""
+    """A machine, booted into this container. change: saves fields of the record as it is then. Raises InsulaError."""
     spec = record.spec
     rootfs = await held.enter_async_context(parts.images.open_rootfs(parts.images.find(record.image_id)))
-    writable = await parts.writable.take(record.id)
+    writable = await parts.writable.take(record.id, spec.storage_size)
+    joined = await held.enter_async_context(Joined(parts.networks, record.id))
+    joined.lease(spec, record.settings, record.name)
     choices = Choices(
         boot=secrets.randbelow(2**32 - 1) + 1,
         main=1,
         entropy=os.urandom(256),
-        seccomp=await parts.filter(record.platform, capabilities_of(spec.privileged), spec.privileged),
+        leases=joined.leases,
+        search=parts.networks.search,
+        seccomp=await parts.filter(record.platform, spec),
     )
     plan = make_plan(spec, record.settings, record.platform, rootfs.layers, writable, choices)
-    base = (0, 0)
-    if record.boot and log is not None:  # it has run before
-        base = await asyncio.to_thread(log.recover)
-    guest = await held.enter_async_context(parts.guests.open(plan.request))
-    await save(
-        replace(
-            record, status=Status.STARTING, guest=guest.record, boot=choices.boot, main=choices.main,
-            log_base=base,
-        )
+    base = await open_log(record, log)
+    try:
+        guest = await held.enter_async_context(parts.guests.open(plan.request))
+    except InsulaError as error:
+        await _keep_failure(parts, record, error, error.detail)
+        raise
+    await joined.join(guest, spec.domainname)
+    await change(
+        status=Status.STARTING, guest=guest.record, boot=choices.boot, main=choices.main, log_base=base,
+        leases=joined.leases,
     )  # fmt: skip
     try:
         main = await guest.session.boot(replace(plan.document, clock_ns=time.time_ns()))
     except InsulaError as error:
-        await _keep_failure(parts, record, guest, error)
+        if not (isinstance(error, GuestFailure) and explain(error, ("-",), "").error is not error):
+            await _keep_failure(parts, record, error, await guest.log())
         raise
     return Running(guest, main, base, base)
 
 
-async def _keep_failure(parts: Parts, record: Record, guest: Guest, error: InsulaError) -> None:
+async def open_log(record: Record, log: LogFile | None) -> tuple[int, int]:
+    """Where the streams stand in the log, which is there from now on. Raises Unavailable, InvalidArgument."""
+    if log is None:
+        return (0, 0)
+    return await asyncio.to_thread(log.open, await read_attributes(record))
+
+
+async def reopen_log(record: Record, log: LogFile | None) -> tuple[int, int]:
+    """The same for a run that is under way, which does without its attributes if they cannot be had."""
+    if log is None:
+        return (0, 0)
+    try:
+        attributes = await read_attributes(record)
+    except InsulaError as error:
+        logger.warning("container %s: its log goes on without attributes: %s", record.id[:12], error)
+        attributes = {}
+    return await asyncio.to_thread(log.open, attributes)
+
+
+async def _keep_failure(parts: Parts, record: Record, error: InsulaError, evidence: str) -> None:
     """Keeps what a failed start can be judged by, where the fault is not the program's."""
-    if isinstance(error, GuestFailure) and explain(error, ("-",), "").error is not error:
-        return
     path = parts.paths.failed_start(record.id)
-    text = f"{error}\n\n{await guest.log()}"
     with suppress(OSError):
-        await asyncio.to_thread(path.write_text, text, errors="replace")
-        error.hint = error.hint or f"see {path}"
+        await asyncio.to_thread(path.write_text, f"{error}\n\n{evidence}", errors="replace")
+        error.hint = f"{error.hint}; see {path}" if error.hint else f"see {path}"
 
 
-async def take_up(parts: Parts, record: Record, log: LogFile | None, held: AsyncExitStack) -> Running:
-    """The machine of the record, its main process resumed where the log ends.
-
-    Raises NotFound if the machine is gone, or never booted this container."""
+async def adopt_guest(parts: Parts, record: Record, held: AsyncExitStack) -> Guest:
+    """The machine of the record; it may be paused. Raises NotFound if it is gone."""
     if record.guest is None:
         raise NotFound("it had none")
-    guest = await held.enter_async_context(parts.guests.adopt(record.guest))
+    return await held.enter_async_context(parts.guests.adopt(record.guest))
+
+
+async def rejoin(parts: Parts, record: Record, guest: Guest, held: AsyncExitStack) -> None:
+    """The networks of an adopted guest, held again. Raises Unavailable."""
+    joined = await held.enter_async_context(Joined(parts.networks, record.id))
+    await joined.adopt(record.leases, guest, record.spec.domainname)
+
+
+async def take_up(guest: Guest, record: Record, log: LogFile | None) -> Running:
+    """The main process of an adopted guest that is not paused, resumed where the log ends.
+
+    Raises NotFound if it does not answer, or never booted this container."""
+    await guest.greet()
     session = guest.session
     state = next((item for item in session.welcome.processes if item.process == record.main), None)
     booted = session.welcome.booted and session.welcome.boot_number == record.boot
     if state is None or not (booted or state.ended):
         raise NotFound("it does not run this container")
-    ends = (0, 0) if log is None else await asyncio.to_thread(log.recover)
+    ends = await reopen_log(record, log)
     # Should the log have lost its end, what the guest still has follows it without a gap in the numbers.
     stdout = min(max(ends[0] - record.log_base[0], state.stdout_acknowledged), state.stdout_end)
     stderr = min(max(ends[1] - record.log_base[1], state.stderr_acknowledged), state.stderr_end)

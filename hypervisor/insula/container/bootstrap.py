@@ -16,12 +16,12 @@ from insula.container.attach import AttachRequest
 from insula.container.containers import Containers
 from insula.container.spec import ContainerSpec
 from insula.errors import InsulaError, NotFound, Unavailable
-from insula.image.bootstrap import DEB_ARCHITECTURES
+from insula.image.bootstrap import SUITE
 from insula.image.bootstrap_debian import (
     DEBIAN,
     SECOND_STAGE,
-    SUITE,
     bootstrap_first_stage,
+    debian_architecture,
     make_debian_change,
 )
 from insula.image.record import Image
@@ -66,8 +66,7 @@ async def bootstrap_debian(
     Raises InvalidArgument, Unavailable."""
     wanted = dict.fromkeys(parse_platform(platform) for platform in platforms)
     for platform in wanted:
-        if platform.architecture not in DEB_ARCHITECTURES:  # before minutes are spent on the others
-            raise Unavailable(f"Debian {SUITE} is not made for {platform}")
+        debian_architecture(platform)  # before minutes are spent on the others
     for platform in wanted:
         yield f"Getting and extracting Debian {SUITE}'s essential packages for {platform}"
         first = await bootstrap_first_stage(images, paths, str(platform))

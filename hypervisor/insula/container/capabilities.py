@@ -1,6 +1,8 @@
-"""Capability sets as Docker gives them: fourteen by default, all of them to a privileged container."""
+"""Capability sets as Docker gives them: fourteen by default, all of them to a privileged container, and what
+`--cap-add` and `--cap-drop` make of them. A name that is none is refused in Docker's words."""
 
 from insula.agent.boot_document import Capabilities
+from insula.errors import InvalidArgument
 
 NAMES = (
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
@@ -17,6 +19,36 @@ DEFAULT = frozenset({
     "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
 })  # fmt: skip
 ALL = frozenset(NAMES)
+
+EVERYTHING = "ALL"
+
+
+def check_capabilities(added: tuple[str, ...], dropped: tuple[str, ...]) -> None:
+    """Raises InvalidArgument for names that are none."""
+    for field, names in (("CapAdd", added), ("CapDrop", dropped)):
+        for name in names:
+            if _plain(name) not in ALL | {EVERYTHING}:
+                raise InvalidArgument(f'invalid {field}: unknown capability: "CAP_{_plain(name)[:80]}"')
+
+
+def choose_capabilities(
+    privileged: bool, added: tuple[str, ...] = (), dropped: tuple[str, ...] = ()
+) -> frozenset[str]:
+    """What a container's processes may have. To add ALL wins over to drop ALL, and a privileged container has
+    everything, whatever is dropped: as Docker does it."""
+    add, drop = frozenset(map(_plain, added)), frozenset(map(_plain, dropped))
+    if privileged:
+        return ALL
+    if EVERYTHING in add:
+        return ALL - drop
+    if EVERYTHING in drop:
+        return add
+    return (DEFAULT - drop) | add
+
+
+def _plain(name: str) -> str:
+    """In capitals and without the prefix."""
+    return name.upper().removeprefix("CAP_")
 
 
 def make_capabilities(names: frozenset[str]) -> Capabilities:

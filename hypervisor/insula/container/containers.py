@@ -8,26 +8,34 @@ table of moves first, so a refused request has changed nothing. Each running con
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
-from insula.agent.session import GuestFailure
 from insula.agent.streams import Process
 from insula.container.attach import Attachment, AttachRequest
 from insula.container.execs import Exec
 from insula.container.lifecycle import Container
-from insula.container.log_file import make_limits
+from insula.container.log_attributes import read_attributes
+from insula.container.log_options import DEFAULT as LOG_DEFAULT
+from insula.container.log_options import LogLimits
 from insula.container.logs import LogEntry, LogQuery, read_logs
+from insula.container.measures import Measures
+from insula.container.membership import connect, disconnect
 from insula.container.names import make_name
 from insula.container.parts import Parts
+from insula.container.prune import Pruned, PruneFilter, prune_containers
 from insula.container.record import Record
 from insula.container.recovery import load_containers, recover
 from insula.container.registry import Registry
+from insula.container.security import parse_security
 from insula.container.settings import merge_settings
-from insula.container.signals import parse_signal
 from insula.container.spec import ContainerSpec, ExecSpec, check_name
-from insula.container.state import ExitState, Move, Status, move
+from insula.container.state import ExitState, Move, Status
+from insula.container.stopping import kill, restart, stop
+from insula.container.updating import Update, update
+from insula.container.usage import measure_written
 from insula.container.view import (
     ContainerView,
     Created,
@@ -37,34 +45,45 @@ from insula.container.view import (
     view_container,
     view_exec,
 )
+from insula.container.warnings import warnings_of
 from insula.container.writable import WritableDisks
 from insula.database import Database
 from insula.errors import (
     Conflict,
-    InsulaError,
     InvalidArgument,
     NotFound,
     NotImplemented,
-    NotModified,
 )
-from insula.events import EventBus
+from insula.events import Event, EventBus
 from insula.guest.guests import Guests
 from insula.image.store import ImageStore
+from insula.network.endpoint import EndpointSpec
+from insula.network.networks import Networks
 from insula.paths import Paths
-
-STOP_TIMEOUT = 10
-KILL_PATIENCE = 10.0  # for a guest that was told to kill, before its machine is
-SIGKILL = 9
 
 
 class Containers:
     """`open` adopts what an earlier daemon left; `close` lets go of everything and stops nothing."""
 
-    def __init__(
-        self, paths: Paths, database: Database, events: EventBus, images: ImageStore, guests: Guests
+    def __init__(  # noqa: PLR0913 - all that a daemon hands down
+        self,
+        paths: Paths,
+        database: Database,
+        events: EventBus,
+        images: ImageStore,
+        guests: Guests,
+        networks: Networks,
+        log_limits: LogLimits = LOG_DEFAULT,
+        rest: Callable[[float], float] = float,
     ) -> None:
+        """log_limits: of a log that asks for none; rest: what a rest of so many seconds between two runs really
+        takes (tests are not made to wait)."""
         self._registry: Registry[Container] = Registry()
-        self._parts = Parts(paths, database, events, images, guests, WritableDisks(paths), self._registry)
+        self.measures = Measures(self._registry)
+        disks = WritableDisks(paths)
+        shared = (networks, disks, self._registry, log_limits, rest)
+        self._parts = Parts(paths, database, events, images, guests, *shared)
+        self._pruning = False
 
     async def load(self) -> set[str]:
         """Reads the records. Returns the ids of the machines in them: all others are nobody's."""
@@ -72,9 +91,11 @@ class Containers:
         return {str(c.record.guest["machine"]) for c in self._registry if c.record.guest is not None}
 
     async def open(self) -> None:
-        """Adopts the running machines of what `load` read, and finishes interrupted removals."""
+        """Adopts the running machines of what `load` read, finishes interrupted removals, and has restart policies
+        start what they want to."""
         await self._parts.writable.open()
         await recover(self._registry)
+        await self._parts.networks.wiring.forget_strays()
 
     async def close(self) -> None:
         """Detaches from all machines; containers go on."""
@@ -96,12 +117,16 @@ class Containers:
         """The ids of the images that containers, running or not, stand on."""
         return frozenset(container.record.image_id for container in self._registry)
 
+    async def sizes(self, ids: Sequence[str]) -> dict[str, int]:
+        """Bytes that containers have written to their disks, by their whole ids."""
+        return await asyncio.to_thread(measure_written, self._parts.paths, ids)
+
     # -- life
 
     async def create(self, spec: ContainerSpec) -> Created:
         """Raises NotFound (image), Conflict (name), InvalidArgument, NotImplemented."""
         image = self._parts.images.find(spec.image, spec.platform)
-        make_limits(spec.log_options)
+        await self._check_start(spec, str(image.platform))
         id = secrets.token_hex(32)
         record = Record(
             id=id,
@@ -112,6 +137,7 @@ class Containers:
             image_id=image.id,
             platform=str(image.platform),
         )
+        await read_attributes(record)  # or refused here, rather than at each start
         self._registry.reserve(record.name, id)
         try:
             container = Container(self._parts, record)
@@ -121,7 +147,14 @@ class Containers:
             raise
         self._registry.add(container)
         container.publish("create")
-        return Created(id, _warnings(spec))
+        return Created(id, warnings_of(spec))
+
+    async def _check_start(self, spec: ContainerSpec, platform: str) -> None:
+        """What else would be found wrong first at the start. Raises InvalidArgument, Unavailable."""
+        if parse_security(spec.security_opt).seccomp:
+            await self._parts.filter(platform, spec)
+        if spec.kernel:
+            await self._parts.guests.check_kernel(platform, Path(spec.kernel))
 
     async def start(self, reference: str) -> None:
         """Returns once the main process runs. Raises NotModified, Conflict, and InvalidArgument in Docker's
@@ -132,55 +165,32 @@ class Containers:
         """Signals, then kills after timeout seconds (None: the container's own; -1: never).
 
         Raises NotModified."""
-        container = self._registry.find(reference)
-        number = parse_signal(signal or container.record.settings.stop_signal or "TERM")
-        await container.settled()
-        move(container.status, Move.STOP, container.id)
-        if timeout is None:
-            own = container.record.spec.stop_timeout
-            timeout = STOP_TIMEOUT if own is None else own
-        await self._signal(container, number)
-        if not await container.ended(None if timeout < 0 else timeout):
-            await self._signal(container, SIGKILL)
-            await container.ended(None)
-        container.publish("stop")
+        await stop(self._registry.find(reference), timeout, signal)
 
     async def kill(self, reference: str, signal: str = "KILL") -> None:
         """Raises Conflict if it does not run, InvalidArgument for no signal."""
-        container = self._registry.find(reference)
-        number = parse_signal(signal or "KILL")
-        await container.settled()
-        move(container.status, Move.KILL, container.id)
-        await self._signal(container, number)
-        if number == SIGKILL:
-            await container.ended(None)
-
-    async def _signal(self, container: Container, number: int) -> None:
-        """A machine whose agent cannot even kill is itself killed."""
-        running = container.running
-        if running is None or container.status is not Status.RUNNING:
-            return
-        container.publish("kill", signal=str(number))
-        try:
-            async with asyncio.timeout(KILL_PATIENCE):
-                with suppress(GuestFailure):  # it has just ended by itself
-                    await running.guest.session.signal(running.main.number, number)
-                if number == SIGKILL:
-                    await running.main.exit()
-        except (InsulaError, TimeoutError):
-            if number == SIGKILL and not running.main.ended:
-                running.guest.kill()
+        await kill(self._registry.find(reference), signal)
 
     async def restart(self, reference: str, timeout: int | None = None, signal: str | None = None) -> None:
         """stop, if it runs, and start."""
-        container = self._registry.find(reference)
-        with suppress(NotModified):
-            await self.stop(container.id, timeout, signal)
-        await container.start()
-        container.publish("restart")
+        await restart(self._registry.find(reference), timeout, signal)
+
+    async def pause(self, reference: str) -> None:
+        """Its processors stand still. Raises Conflict if it does not run, or is paused."""
+        await self._registry.find(reference).pause()
+
+    async def unpause(self, reference: str) -> None:
+        """Its processors go on, its clock is right. Raises Conflict if it is not paused."""
+        await self._registry.find(reference).unpause()
+
+    async def update(self, reference: str, wanted: Update) -> tuple[str, ...]:
+        """Changes limits and restart policy in place; the warnings. Raises InvalidArgument, and Conflict for what
+        cannot be changed, or takes effect after a restart."""
+        return await update(self._registry.find(reference), wanted)
 
     def wait(self, reference: str, condition: WaitCondition | str = "not-running") -> Awaitable[WaitResult]:
-        """Registers at once (so the caller may flush its header); the result is awaited.
+        """Registers at once (so the caller may flush its header); the result is awaited. A removal that fails
+        ends a wait for it, with the reason.
 
         Raises InvalidArgument for an unknown condition, NotFound."""
         try:
@@ -197,16 +207,34 @@ class Containers:
         """Raises Conflict if it runs and not force, or is being removed."""
         await self._registry.find(reference).remove(discard=force)
 
+    async def prune(self, filter: PruneFilter) -> Pruned:
+        """Removes what is stopped and passes. Raises Conflict while another prune is at it."""
+        if self._pruning:
+            raise Conflict("a prune operation is already running")
+        self._pruning = True
+        try:
+            pruned = await prune_containers(self._registry, filter, self._parts.paths)
+        finally:
+            self._pruning = False
+        self._parts.events.publish(Event("container", "prune", "", {"reclaimed": str(pruned.reclaimed)}))
+        return pruned
+
     async def rename(self, reference: str, name: str) -> None:
         """Raises Conflict if the name is taken, InvalidArgument."""
         container = self._registry.find(reference)
         name, old = name.removeprefix("/"), container.record.name
-        check_name(name)
+        try:
+            check_name(name)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"Error when allocating new name: {error.message}") from error
         if name == old:
             raise InvalidArgument("Renaming a container with the same name as its current name")
         if container.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"container {container.id[:12]} is marked for removal")
-        self._registry.reserve(name, container.id)
+        try:
+            self._registry.reserve(name, container.id)
+        except Conflict as error:
+            raise Conflict(f"Error when allocating new name: {error.message}") from error
         try:
             await container.save(replace(container.record, name=name))
         except BaseException:
@@ -214,6 +242,14 @@ class Containers:
             raise
         self._registry.release(old, container.id)
         container.publish("rename", oldName=f"/{old}")
+
+    async def connect(self, reference: str, wish: EndpointSpec) -> None:
+        """A further network from the next start on. Raises Conflict if it runs, Forbidden if it is on it already."""
+        await connect(self._registry.find(reference), wish)
+
+    async def disconnect(self, reference: str, names: tuple[str, ...]) -> None:
+        """Without a network from the next start on. Raises Conflict if it runs, Forbidden if it is not on it."""
+        await disconnect(self._registry.find(reference), names)
 
     async def resize(self, reference: str, rows: int, columns: int) -> None:
         """Raises Conflict if it does not run."""
@@ -230,24 +266,31 @@ class Containers:
 
         Raises NotImplemented if the log driver keeps nothing."""
         container = self._registry.find(reference)
+        if container.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict("can not get logs from container which is dead or marked for removal")
         if container.log is None:
             raise NotImplemented(  # noqa: F901 - our error, not Python's constant
                 "configured logging driver does not support reading"
             )
         if not (query.stdout or query.stderr):
             raise InvalidArgument("Bad parameters: you must choose at least one stream")
-        return read_logs(container.log, query, container.output.logged, lambda: container.is_live)
+        run = container.output.ended_runs  # a further one that the restart policy starts is not followed
+        return read_logs(
+            container.log,
+            query,
+            container.output.logged,
+            lambda: container.is_live and container.output.ended_runs == run,
+        )
 
     @asynccontextmanager
     async def attach(self, reference: str, request: AttachRequest) -> AsyncIterator[Attachment]:
         """Entering registers the attachment: from then on no byte of output is missed. Raises Conflict."""
         container = self._registry.find(reference)
-        if container.status in (Status.REMOVING, Status.DEAD):
-            raise Conflict(f"container {container.id[:12]} is marked for removal")
+        container.check(Move.ATTACH)
         spec = container.record.spec
         streams = frozenset(n for n, wanted in ((1, request.stdout), (2, request.stderr)) if wanted)
         follower = None
-        if streams:
+        if streams or request.stdin:  # with input alone the output still says when all is over
             follower = container.output.follow(replay=request.logs, live=request.stream)
         attachment = Attachment(
             follower,
@@ -262,6 +305,8 @@ class Containers:
             yield attachment
         finally:
             attachment.close()
+            if attachment.detached:
+                container.publish("detach")
 
     # -- exec
 
@@ -270,6 +315,10 @@ class Containers:
         container = self._registry.find(reference)
         container.handles(Move.EXEC)
         return container.execs.create(container.record, spec)
+
+    def check_exec(self, reference: str) -> None:
+        """Raises Conflict if the container can run no further process now."""
+        self._registry.find(reference).handles(Move.EXEC)
 
     def exec_start(
         self, exec_id: str, *, detach: bool = False, tty: bool | None = None, rows: int = 0, columns: int = 0
@@ -289,7 +338,7 @@ class Containers:
         running = container.handles(Move.EXEC)
         spec = item.record.spec
         streams = frozenset(n for n, wanted in ((1, spec.attach_stdout), (2, spec.attach_stderr)) if wanted)
-        follower = None if detach or not streams else item.output.follow(replay=False, live=True)
+        follower = None if detach else item.output.follow(replay=False, live=True)
 
         async def process() -> Process | None:
             return item.process
@@ -307,6 +356,8 @@ class Containers:
             yield attachment
         finally:
             attachment.close()
+            if attachment.detached:
+                container.publish("exec_detach", execID=item.record.id)
 
     def exec_inspect(self, exec_id: str) -> ExecView:
         """Raises NotFound."""
@@ -332,15 +383,9 @@ class Containers:
 async def _result(exit: ExitState | Awaitable[ExitState]) -> WaitResult:
     if not isinstance(exit, ExitState):
         exit = await exit
-    return WaitResult(exit.exit_code, exit.error)
+    return WaitResult(exit.exit_code, "" if exit.by_machine else exit.error)
 
 
 def _check_size(rows: int, columns: int) -> None:
     if not (0 < rows < 1 << 16 and 0 < columns < 1 << 16):
         raise InvalidArgument(f"a terminal cannot have {rows} rows and {columns} columns")
-
-
-def _warnings(spec: ContainerSpec) -> tuple[str, ...]:
-    if spec.network_mode != "none":
-        return ("Networks are not there yet: the container has only its loopback interface.",)
-    return ()

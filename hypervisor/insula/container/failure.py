@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from insula.agent.reports import Step
 from insula.agent.session import GuestFailure
+from insula.container.spec_limits import RESOURCES
 from insula.errors import InsulaError, InvalidArgument
 
 NOT_FOUND, NOT_RUNNABLE, UNKNOWN = 127, 126, 128
@@ -33,16 +34,22 @@ class StartFailure:
     error: InsulaError
 
 
-def explain(failure: InsulaError, arguments: tuple[str, ...], directory: str) -> StartFailure:
-    """A failed start, as Docker would tell it."""
+def explain(failure: InsulaError, arguments: tuple[str, ...], directory: str, user: str = "") -> StartFailure:
+    """A failed start, as Docker would tell it. user: whom it was to run as."""
     if not isinstance(failure, GuestFailure):
         return StartFailure(UNKNOWN, failure)
     words = WORDS.get(failure.errno) or os.strerror(failure.errno).lower()
     if failure.step is Step.EXEC:
         return _exec_failure(failure, arguments[0], words)
     if failure.step is Step.USER and failure.errno == errno.ENOENT:
-        text = f"unable to find user {failure.detail}: no matching entries in passwd file"
+        kind, file = ("user", "passwd") if failure.detail == user.partition(":")[0] else ("group", "group")
+        text = f"unable to find {kind} {failure.detail}: no matching entries in {file} file"
         return StartFailure(NOT_RUNNABLE, InvalidArgument(text))
+    if failure.step is Step.SYSCTL:
+        verb = "open" if failure.errno in (errno.ENOENT, errno.EACCES) else "write"
+        return StartFailure(UNKNOWN, InvalidArgument(f"{verb} /proc/sys/{failure.detail}: {words}"))
+    if failure.step is Step.LIMITS and failure.detail in RESOURCES:
+        return StartFailure(UNKNOWN, InvalidArgument(f"error setting rlimit {failure.detail}: {words}"))
     if failure.step is Step.DIRECTORY:
         path = json.dumps(failure.detail or directory)
         code = NOT_FOUND if failure.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_RUNNABLE

@@ -1,145 +1,166 @@
 """One container's life: a task of its own from start to exit, and what others ask of it.
 
-The task holds everything that the run needs in one AsyncExitStack, let go of in reverse on every path. Others
+The task holds everything that a run needs in one AsyncExitStack, let go of in reverse on every path. Others
 look at `status`, make a move of the table (state.py) and await the task or the main process; they never touch
 what it holds. A run may also begin in the middle (`adopt`): an earlier daemon's machine, taken up from its record.
+The same task goes on with the next run where the restart policy wants one (resting.py).
 
 Order of the end, for a container that is kept: its streams have ended and are in the log; the guest has synced;
-the record says exited; then the machine is killed. Whichever of these a daemon dies in, the next one ends up in
-the same place. With --rm there is nothing to sync and nothing to record: the machine goes at once.
+the record says exited (or restarting); then the machine is killed. Whichever of these a daemon dies in, the next one
+ends up in the same place. With --rm there is nothing to sync and nothing to record: the machine goes at once.
 """
 
 import asyncio
 import logging
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from insula.agent.streams import Process
-from insula.container.beginning import Running, bring_up, take_up
-from insula.container.ending import KILLED, until_ended
-from insula.container.execs import Execs
+from insula.container.beginning import Running, adopt_guest, bring_up, rejoin, take_up
+from insula.container.ending import Ended, keep_report, save_exit, sync, until_ended
+from insula.container.exiting import Exiting
 from insula.container.failure import explain
-from insula.container.log_file import LogFile, make_limits
-from insula.container.output import Output
 from insula.container.parts import Parts
-from insula.container.record import CONTAINER, EXEC, Record
+from insula.container.pausing import Pausing
+from insula.container.record import Record
+from insula.container.restart_policy import NO
 from insula.container.state import ExitState, Move, Status, move
-from insula.container.waiting import Waiting
-from insula.errors import InsulaError, Internal
+from insula.container.stats import Readable, Stats
+from insula.errors import Conflict, InsulaError, Internal, Unavailable
+from insula.guest.guest import Guest
 
 log = logging.getLogger(__name__)
 
-
 Beginning = Callable[[AsyncExitStack], Awaitable[Running]]
+UP = (Status.RUNNING, Status.PAUSED, Status.STOPPING)
 
 
-class Container:
-    """One container, running or not."""
+class Container(Exiting):
+    """One container, running or not. guest: its machine while there is one that runs it; running: the handles of a
+    run, None while it sleeps (pausing.py); before: the record as it was when the last beginning began; kept: how many
+    want it to stay after its end, --rm or not."""
 
     def __init__(self, parts: Parts, record: Record) -> None:
-        self._parts = parts
-        self.record = record
-        self.status = record.status
+        super().__init__(parts, record)
+        self.guest: Guest | None = None
         self.running: Running | None = None
-        self.waiting = Waiting()
+        self.kept = 0
         self._owner: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
-        self._before = record
+        self.before = record
         self._adopting = False
-        self._begun = asyncio.Event()
-        self._discard = False
-        self._removal: asyncio.Task[None] | None = None
-        self._removed = False
-        logged = record.spec.log_driver != "none"
-        path = parts.paths.container_log(record.id)
-        self.log = LogFile(path, make_limits(record.spec.log_options)) if logged else None
-        self.output = Output(self.log)
-        self.execs = Execs(parts, record.id)
+        self._pausing = Pausing(self, self.health)
+        self.stats = Stats(lambda: Readable(self.status, self.running))
 
     @property
-    def id(self) -> str:
-        return self.record.id
-
-    @property
-    def is_live(self) -> bool:
-        """Whether its run is under way, its beginning and its end included."""
-        return self.status in (Status.STARTING, Status.RUNNING, Status.STOPPING)
+    def is_owned(self) -> bool:
+        """Whether a task has its run in hand."""
+        return self._owner is not None and not self._owner.done()
 
     def handles(self, operation: Move) -> Running:
         """What a running container has. Raises Conflict in the operation's words if it does not run."""
-        move(self.status, operation, self.id)
+        self.check(operation)
         if self.running is None:
-            raise Internal(f"container {self.id} runs without a machine")
+            raise Conflict(f"Container {self.id} is paused, unpause the container before {operation}")
         return self.running
 
     async def main_process(self) -> Process | None:
         """The main process, waited for if it does not run yet; None if that came to nothing."""
         if self.running is None and self.status in (Status.CREATED, Status.EXITED, Status.STARTING):
-            await self._begun.wait()
+            await self.begun.wait()
         return self.running.main if self.running is not None else None
-
-    def _wake(self) -> None:
-        """Those who wait for a beginning."""
-        self._begun.set()
-        self._begun.clear()
-
-    def publish(self, action: str, **attributes: str) -> None:
-        self._parts.publish(self.record, action, attributes)
-
-    async def save(self, record: Record) -> None:
-        self.record = record
-        document = record.to_document()
-        await self._parts.database.run(lambda t: t.put(CONTAINER, record.id, document))
-
-    def _save_soon(self, record: Record) -> None:
-        """Without waiting: the database's thread does one after the other."""
-        self.record = record
-        task = asyncio.ensure_future(self.save(record))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     # -- start
 
     async def start(self) -> None:
         """Returns when the main process runs. What fails is raised in Docker's words."""
-        self.status, self._adopting = move(self.status, Move.START, self.id), False
-        await self._begin(self._bring_up)
-
-    async def _bring_up(self, held: AsyncExitStack) -> Running:
-        return await bring_up(self._parts, self.record, self.log, held, self.save)
+        self.move(Move.START)
+        self.rest.begin_anew()
+        self.discard = False
+        self.record = replace(self.record, restart_count=0, stopped=False)
+        await self._begin(self._bring_up, adopting=False)
 
     async def adopt(self) -> None:
         """Takes up what the record says was running. Returns when it is taken up, or has been found gone."""
-        self.status, self._adopting = Status.STARTING, True
+        self.status = Status.STARTING
         with suppress(InsulaError):
-            await self._begin(self._take_up)
+            await self._begin(self._take_up, adopting=True)
 
-    async def _begin(self, beginning: Beginning) -> None:
-        self._before = self.record
-        self._started = started = asyncio.get_running_loop().create_future()
-        self._owner = asyncio.create_task(self._own(beginning, started), name=f"container {self.id[:12]}")
+    def start_again(self) -> None:
+        """What an earlier daemon left to be started by the restart policy."""
+        if self.status is not Status.RESTARTING:
+            self.move(Move.REST)
+            self.record = replace(self.record, restart_count=0, stopped=False)
+        self._owner = asyncio.create_task(self._own(None), name=f"container {self.id[:12]}")
+
+    async def _begin(self, beginning: Beginning, *, adopting: bool) -> None:
+        started = self._open_start(adopting=adopting)
+        self._owner = asyncio.create_task(self._own(beginning), name=f"container {self.id[:12]}")
         await asyncio.shield(started)
 
-    async def _own(self, beginning: Beginning, started: asyncio.Future[None]) -> None:
-        """The owner: one run, from its beginning to its end."""
+    def _open_start(self, *, adopting: bool) -> asyncio.Future[None]:
+        self.before, self._adopting = self.record, adopting
+        self._started = asyncio.get_running_loop().create_future()
+        return self._started
+
+    def _answer(self, error: Exception | None) -> None:
+        """Tells whoever waits for the start how it came out; the first answer counts."""
+        if self._started is None or self._started.done():
+            return
+        if error is None:
+            self._started.set_result(None)
+        else:
+            self._started.set_exception(error)
+            self._started.exception()  # whoever asked may have gone
+
+    async def _bring_up(self, held: AsyncExitStack) -> Running:
+        return await bring_up(self.parts, self.record, self.log, held, self.change)
+
+    async def _take_up(self, held: AsyncExitStack) -> Running:
+        self.guest = guest = await adopt_guest(self.parts, self.record, held)
+        await rejoin(self.parts, self.record, guest, held)
+        if await guest.is_paused():
+            self.move(Move.SLEEP)
+            self._answer(None)
+            await self._pausing.sleep(guest)
+        running = await take_up(guest, self.record, self.log)
+        if self.record.status is Status.PAUSED:
+            await self._pausing.hold(guest)
+        others = [s for s in guest.session.welcome.processes if s.process != self.record.main]
+        self.execs.adopt(guest.session, others, self.record)
+        return running
+
+    # -- the owner
+
+    async def _own(self, beginning: Beginning | None) -> None:
+        """One run after the other, for as long as the restart policy has it so. None: it rests first."""
+        if beginning is None or await self._own_run(beginning):
+            while await self._rested() and await self._own_run(self._bring_up):
+                pass
+
+    async def _own_run(self, beginning: Beginning) -> bool:
+        """One run, from its beginning to its end. Whether the policy has another one to come."""
         held = AsyncExitStack()
         try:
-            await self._run(held, beginning, started)
+            await self._run(held, beginning)
         except asyncio.CancelledError:
-            if self.running is not None:
-                self.running.guest.detach()
+            if self.guest is not None:
+                self.guest.detach()
+            return False
         except Exception as error:
             log.exception("container %s", self.id)
-            await self._lose(f"internal error: {error}")
+            if self.is_live and self.status is not Status.RESTARTING:
+                await self.lose(f"internal error: {error}")
         finally:
-            self.running = None
+            self.rest.let_go()
             await asyncio.shield(self._let_go(held))
-            if not started.done():
-                started.set_exception(Internal(f"the start of container {self.id[:12]} was broken off"))
-            started.exception()  # whoever asked may have gone
+            ours = self._owner is asyncio.current_task()  # nobody has started it again since
+            if ours:
+                self.running = self.guest = None
+                self._answer(Internal(f"the start of container {self.id[:12]} was broken off"))
+        return ours and self.status is Status.RESTARTING
 
     async def _let_go(self, held: AsyncExitStack) -> None:
         """What fails here changes nothing of what has happened to the container."""
@@ -148,138 +169,173 @@ class Container:
         except Exception:
             log.exception("container %s: letting go of its machine", self.id[:12])
 
-    async def _run(self, held: AsyncExitStack, beginning: Beginning, started: asyncio.Future[None]) -> None:
+    async def _run(self, held: AsyncExitStack, beginning: Beginning) -> None:
         try:
             self.running = running = await beginning(held)
         except (InsulaError, OSError) as error:
             await self._let_go(held)
-            started.set_exception(await self._fail(error))
+            self._answer(await self._fail(error))
             return
         except asyncio.CancelledError:
             await asyncio.shield(self._break_off())
             raise
         self._on_running(running)
-        started.set_result(None)
-        exit = await until_ended(running, self.output, lambda: self._discard)
-        await self._finish(held, replace(exit, started_ns=self.record.exit.started_ns))
+        self._answer(None)
+        ooms = asyncio.create_task(self.watch_ooms(running.guest.session))
+        try:
+            ended = await until_ended(running, self.output, lambda: self.discard)
+        finally:
+            ooms.cancel()
+        await self._finish(held, ended)
+
+    async def _rested(self) -> bool:
+        """The rest before the policy's next start. False: it was cut short, and the container has exited."""
+        try:
+            ready = await self.rest.over()
+        except asyncio.CancelledError:
+            self.rest.let_go()
+            raise
+        if ready:
+            self.move(Move.AGAIN)
+            self._open_start(adopting=False)
+            return True
+        await save_exit(self, self.record.with_status(Status.EXITED, self.record.exit))
+        self.move(Move.EXIT)
+        self.waiting.on_exit(self.record.exit)
+        return False
+
+    # -- a start that came to nothing
 
     async def _fail(self, error: InsulaError | OSError) -> InsulaError:
         """The start has failed and everything is undone: back to where it was, with Docker's exit code."""
         if isinstance(error, OSError):
             error = Internal(f"container {self.id[:12]} could not be started: {error}")
-        before, settings = self._before, self.record.settings
-        if before.status is Status.RUNNING:  # not a start, but an adoption: it has ended, unseen
-            await self.lose_unseen(str(error))
+        before, settings = self.before, self.record.settings
+        if self._adopting and before.status in UP:  # not a start: it has ended, unseen
+            await self.lose(f"the machine is gone: {error}")
             return error
-        told = explain(error, settings.arguments, settings.working_dir)
+        told = explain(error, settings.arguments, settings.working_dir, settings.user)
         exit = replace(before.exit, exit_code=told.exit_code, error=told.error.message)
-        await self._go_back(exit)
-        self._wake()
+        again = before.starts_again
+        if (
+            again and not self._adopting
+        ):  # the host lacks something: that may pass; the program's faults do not
+            again = isinstance(error, Unavailable) and self.wants_again(exit.exit_code, 0)
+        await self._go_back(exit, again=again)
+        self.wake()
         self.output.end()
         self.waiting.on_exit(exit)
         if self.record.spec.auto_remove:
-            await self._auto_remove()
+            await self.removal.at_end()
         return told.error
 
     async def _break_off(self) -> None:
         """The daemon ends in the middle of a beginning: a start is undone, an adoption is left to the next."""
         if not self._adopting:
-            await self._go_back(self._before.exit)
+            await self._go_back(self.before.exit, again=self.before.starts_again)
 
-    async def _go_back(self, exit: ExitState) -> None:
-        self.status = Status.EXITED if exit.started_ns else Status.CREATED
+    async def _go_back(self, exit: ExitState, *, again: bool) -> None:
+        operation = Move.REST if again else Move.EXIT if exit.started_ns else Move.FAIL
+        status = move(self.status, operation, self.id)
         with suppress(InsulaError):
-            await self.save(self.record.with_status(self.status, exit))
-
-    async def _take_up(self, held: AsyncExitStack) -> Running:
-        running = await take_up(self._parts, self.record, self.log, held)
-        others = [s for s in running.guest.session.welcome.processes if s.process != self.record.main]
-        self.execs.adopt(running.guest.session, others, self.record)
-        return running
+            await self.save(self.record.with_status(status, exit))
+        self.status = status
 
     # -- while it runs
 
     def _on_running(self, running: Running) -> None:
+        self.guest = running.guest
         running.guest.began()
+        self.rest.let_go()
         self.output.begin(running.ends, running.base)
-        self.status = Status.RUNNING
-        if self.record.status is not Status.RUNNING:
+        self.move(Move.STARTED)
+        if self.record.status is Status.RUNNING:
+            self.health.resume(running.guest.session, adopted=True)
+        elif self.record.status is Status.PAUSED:  # it has been woken
+            self.health.resume(running.guest.session)
+            self.save_soon(replace(self.record, status=Status.RUNNING))
+        else:
             exit = ExitState(started_ns=time.time_ns())
-            self._save_soon(replace(self.record, status=Status.RUNNING, exit=exit))
-        self._wake()
+            self.record = replace(self.record, status=Status.RUNNING, exit=exit)
+            self.health.begin(running.guest.session)
+            self.save_soon(self.record)
+        self.wake()
         if not self._adopting:
             self.publish("start")
 
+    async def pause(self) -> None:
+        """Raises Conflict if it does not run."""
+        await self.settled()
+        await self._pausing.pause(self.handles(Move.PAUSE).guest)
+
+    async def unpause(self) -> None:
+        """Returns when it runs, with its clock right. Raises Conflict if it is not paused."""
+        await self.settled()
+        self.check(Move.UNPAUSE)
+        if self.running is not None:
+            await self._pausing.unpause(self.running.guest)
+            return
+        assert self.guest is not None
+        await self._pausing.wake(self.guest)
+        self.move(Move.WAKE)
+        started = self._open_start(adopting=True)
+        await asyncio.shield(started)
+        self.publish("unpause")
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the restart policy has been told to start it no more."""
+        return self.rest.is_cut
+
+    async def end_for_good(self) -> None:
+        """The user ends it: the restart policy is not to start it again."""
+        self.rest.cut()
+        await self.touch()
+
+    async def touch(self) -> None:
+        """The user has sent it a signal, which `unless-stopped` remembers."""
+        if self.record.spec.restart.name == NO:
+            self.record = replace(self.record, stopped=True)  # goes with the next save
+        elif not self.record.stopped:
+            await self.change(stopped=True)
+
     # -- end
 
-    async def _finish(self, held: AsyncExitStack, exit: ExitState) -> None:
-        running = self.running
+    async def _finish(self, held: AsyncExitStack, ended: Ended) -> None:
+        running, exit = self.running, self.complete(ended.exit)
         assert running is not None
-        self.status = move(self.status, Move.END, self.id)
-        gone = self._discard or self.record.spec.auto_remove
+        was_paused = self.status is Status.PAUSED
+        self.move(Move.END)
+        self.health.end()
+        removes = self.record.spec.auto_remove and not self.kept
+        gone = self.discard or removes
         if gone:
             running.guest.kill()
         elif not exit.error:
-            try:
-                await running.guest.session.stop()
-            except InsulaError as error:
-                log.warning("container %s: its writable layer may not be synced: %s", self.id[:12], error)
-        self.output.end()
-        await self.execs.end(self.record, exit)
+            await sync(running, was_paused, self.id)
+        await self.end_all(exit)
         if gone:
             self.record = self.record.with_status(Status.EXITED, exit)
         else:
-            await self._save_exit(exit)
-        self.running = None
+            if ended.report:
+                await keep_report(self.parts.paths.machine_end(self.id), exit.error, ended.report)
+            await save_exit(self, self.concluded(exit))
+        self.running = self.guest = None
         if not gone:
             await self._let_go(held)
-        self._on_exit(exit)
-        if self.record.spec.auto_remove:
-            await asyncio.gather(self._auto_remove(), self._let_go(held))
-
-    async def _save_exit(self, exit: ExitState) -> None:
-        """The exit must be recorded before the guest forgets it: without space, again and again."""
-        while True:
-            try:
-                await self.save(self.record.with_status(Status.EXITED, exit))
-                return
-            except InsulaError as error:
-                log.error("container %s: its exit cannot be recorded yet: %s", self.id[:12], error)
-                await asyncio.sleep(1)  # the host's disk is full, say: time is what it takes
-
-    def _on_exit(self, exit: ExitState) -> None:
-        self.status = Status.EXITED
-        self.output.logged.notify()  # whoever follows the log waits for this as well
-        if exit.oom_killed:
-            self.publish("oom")
-        duration = (exit.finished_ns - exit.started_ns) // 1_000_000_000
-        self.publish("die", exitCode=str(exit.exit_code), execDuration=str(max(0, duration)))
-        self.waiting.on_exit(exit)
-
-    async def _lose(self, reason: str) -> None:
-        """A defect of ours in the middle of a run: the machine is let go of, and the container has exited."""
-        exit = ExitState(KILLED, reason, False, self.record.exit.started_ns, time.time_ns())
-        self.output.end()
-        await self.execs.end(self.record, exit)
-        with suppress(InsulaError):
-            await self.save(self.record.with_status(Status.EXITED, exit))
-        self._on_exit(exit)
-
-    async def lose_unseen(self, reason: str) -> None:
-        """Adoption found no machine: what ran has ended, unseen."""
-        await self._lose(f"the machine is gone: {reason}")
-        if self.record.spec.auto_remove:
-            await self._auto_remove()
+        self.on_exit(exit)
+        if removes:
+            await asyncio.gather(self.removal.at_end(), self._let_go(held))
 
     # -- what others ask
 
     async def settled(self) -> None:
-        """Returns when no start is under way."""
-        if self._started is not None and not self._started.done():
-            await asyncio.wait((self._started,))
+        """Returns when no start and no pause is under way."""
+        while under_way := [f for f in (self._started, self._pausing.turn) if f is not None and not f.done()]:
+            await asyncio.wait(under_way)
 
     async def ended(self, timeout: float | None) -> bool:
-        """Whether the run has ended, within the time given."""
+        """Whether the run has ended, and is not to be started again by its policy, within the time given."""
         if self._owner is None or self._owner is asyncio.current_task():
             return not self.is_live
         done, _ = await asyncio.wait((self._owner,), timeout=timeout)
@@ -287,74 +343,37 @@ class Container:
 
     async def detach(self) -> None:
         """The daemon ends: lets go, and the container goes on."""
+        if self.record.health is not None and self.is_live:
+            self.health.let_go()
+            with suppress(InsulaError):
+                await self.save(self.record)  # with the latest results
         await self.execs.detach()
         if self._adopting:
             await self.settled()
-        for task in (self._owner, self._removal):
+        for task in (self._owner, self.removal.task):
             if task is not None and not task.done():
                 task.cancel()
                 await asyncio.wait((task,))
         if self.log is not None:
             self.log.close()
 
-    # -- removal
-
     async def remove(self, *, discard: bool) -> None:
         """Removes what does not run. discard: a run that is under way is ended first."""
         if discard and self.is_live:
-            await self.settled()
-            self._discard = True
-            if self.running is not None:
-                self.running.guest.kill()
+            await self._end_discarded()
+        if discard and self.status is Status.REMOVING and self.removal.task is None:  # --rm was faster
             await self.ended(None)
-        if discard and self.status is Status.REMOVING and self._removal is None:  # --rm was faster
-            await self.ended(None)
-        if discard and self._removed:
-            return
-        if self._removal is None or self._removal.done():
-            self.status = move(self.status, Move.REMOVE, self.id)
-            self._removal = asyncio.create_task(self._remove_recorded())
-        elif not discard:
-            move(self.status, Move.REMOVE, self.id)
-        await asyncio.shield(self._removal)
+        if not (discard and self.removal.done):
+            await self.removal.ask(join=discard)
 
-    async def _auto_remove(self) -> None:
-        self.status = move(self.status, Move.REMOVE, self.id)
-        with suppress(InsulaError):
-            await self._remove()
-
-    async def _remove_recorded(self) -> None:
-        """A removal that a daemon dies in is finished by the next."""
-        await self.save(self.record.with_status(Status.REMOVING, self.record.exit))
-        await self._remove()
+    async def _end_discarded(self) -> None:
+        self.rest.cut()
+        await self.settled()
+        self.discard = True
+        if self.guest is not None:
+            self.guest.kill()
+        await self.ended(None)
 
     async def finish_removal(self) -> None:
         """Of an earlier daemon."""
-        with suppress(InsulaError):
-            await self._remove()
-
-    async def _remove(self) -> None:
-        """Files first, the record last."""
-        try:
-            await asyncio.to_thread(_remove_tree, self._parts.paths.container(self.id))
-            await self._parts.database.run(lambda t: self._delete_records(t.delete))
-        except (InsulaError, OSError) as error:
-            self.status = move(self.status, Move.KEEP, self.id)
-            log.error("container %s cannot be removed: %s", self.id[:12], error)
-            raise Internal(f"container {self.id[:12]} cannot be removed: {error}") from error
-        self._removed = True
-        self._parts.registry.forget(self.record)
-        self._wake()
-        self.output.end()
-        self.publish("destroy")
-        self.waiting.on_removed(self.record.exit)
-
-    def _delete_records(self, delete: Callable[[str, str], None]) -> None:
-        delete(CONTAINER, self.id)
-        for id in self.execs.ids():
-            delete(EXEC, id)
-
-
-def _remove_tree(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)
+        await self.removal.finish()

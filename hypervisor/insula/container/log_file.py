@@ -1,210 +1,231 @@
 """A container's log on disk, in Docker's json-file form, and the record of which output has been kept.
 
-Each line is `{"log", "stream", "time", "offset"}`: the first three as Docker writes them, `offset` the two
-streams' ends (stdout, stderr) after this entry, counted over all runs of the container. So the last whole line
-says where to go on, and a torn one is cut off. Bytes that are no UTF-8 are kept as lone surrogates
-(surrogateescape): what is read back is what was written, byte for byte.
+Each line (log_entry.py) says where the streams stand behind it. So the last whole line says where to go on, and a
+torn one is cut off; this holds over rotation and compression (log_rotation.py), whatever instant a writer dies at.
 
 An entry is a line, or 16 KiB of one, as with Docker: the rest of a line is held back, and not acknowledged,
-until it is whole or the stream ends. Growth is bounded by default (64 MiB, twice). Everything here blocks:
-call it in a thread, one call at a time.
+until it is whole or the stream ends. Growth is bounded. Everything here blocks: call it in a thread, one call at
+a time; only `compress` may run beside the others.
 """
 
-import json
+import logging
 import os
-import re
 import time
-from calendar import timegm
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
-from insula.errors import InvalidArgument, Unavailable
+from insula.container.log_entry import (
+    ENTRY_MAX,
+    LINE_MAX,
+    decode_ends,
+    encode_attributes,
+    encode_entry,
+)
+from insula.container.log_options import LogLimits
+from insula.container.log_rotation import (
+    BLOCK,
+    DAMAGED,
+    compress,
+    drop,
+    find_generations,
+    open_generation,
+    rotated,
+    tidy,
+)
+from insula.errors import Unavailable
 
-ENTRY_MAX = 16_384
-SIZE_DEFAULT = 64 << 20
-FILES_DEFAULT = 2
-FILES_MAX = 100
-STREAM_NAMES = {1: "stdout", 2: "stderr"}
-STREAM_NUMBERS = {name: number for number, name in STREAM_NAMES.items()}
-TAIL_BLOCK = 1 << 17  # more than the longest entry: 16 KiB, each byte at most six characters in JSON
-UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+MODE = 0o600
 
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One line, or a part of one. stream: 1 stdout, 2 stderr; data ends with a newline if the line ends;
-    end: the stream's offset behind it."""
-
-    stream: int
-    data: bytes
-    time_ns: int
-    end: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LogLimits:
-    """How far a log grows: bytes a file, and how many files."""
-
-    size: int = SIZE_DEFAULT
-    files: int = FILES_DEFAULT
-
-
-def make_limits(options: dict[str, str]) -> LogLimits:
-    """From `--log-opt`. Raises InvalidArgument."""
-    size, files = options.get("max-size"), options.get("max-file")
-    limits = LogLimits()
-    if size is not None:
-        number, unit = size.rstrip("bBkKmMgG"), size.lower().lstrip("0123456789").rstrip("b")
-        if not (number.isascii() and number.isdigit()) or unit not in UNITS or int(number) == 0:
-            raise InvalidArgument(f"invalid log opt max-size: {size[:80]!r}", "such as 10m")
-        limits = LogLimits(int(number) * UNITS[unit], 1)
-    if files is not None:
-        if not (files.isascii() and files.isdigit() and 1 <= int(files) <= FILES_MAX):
-            raise InvalidArgument(f"invalid log opt max-file: {files[:80]!r}", f"1 to {FILES_MAX}")
-        limits = LogLimits(limits.size, int(files))
-    return limits
-
-
-def rotated(path: Path, generation: int) -> Path:
-    """The name of a full file, from its rotation on; no file ever has another's."""
-    return path.with_name(f"{path.name}.{generation}")
-
-
-def find_generations(path: Path) -> list[int]:
-    """Those of the rotated files that are there, oldest first."""
-    prefix = path.name + "."
-    names = (item.name.removeprefix(prefix) for item in path.parent.glob(f"{path.name}.*"))
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+log = logging.getLogger(__name__)
 
 
 class LogFile:
     """The writing end. `ends`: how far each stream has been kept; `generation`: of the file being written,
-    each rotation begins another."""
+    each rotation begins another; -1 until it has been looked for."""
 
     def __init__(self, path: Path, limits: LogLimits) -> None:
         self.path = path
         self.limits = limits
         self.ends = (0, 0)
-        self.generation = 0
+        self.generation = -1
+        self._attributes = ""
         self._encoded = [0, 0]
         self._fd = -1
         self._size = 0
         self._partial = {1: bytearray(), 2: bytearray()}
         self._partial_time = {1: 0, 2: 0}
+        self._unwritten: list[tuple[bytes, tuple[int, int]]] = []  # lines, and the ends behind each
+        self._stopped = False
+
+    def open(self, attributes: dict[str, str]) -> tuple[int, int]:
+        """Recovers, and makes the file if it is not there. attributes: of the entries from now on.
+
+        Raises Unavailable."""
+        self._attributes = encode_attributes(attributes)
+        self._stopped = False
+        try:
+            ends = self.recover()
+            self._open_file()
+        except OSError as error:
+            raise self._unavailable(error) from error
+        return ends
 
     def recover(self) -> tuple[int, int]:
-        """Cuts off a torn last entry and reads where the log ends. No file: it ends at 0. Forgets held parts."""
+        """Undoes what was left half done, cuts off a torn last entry, and reads where the log ends. No file: it
+        ends at 0. Forgets what was taken and is not written."""
         self.close()
         self._partial = {1: bytearray(), 2: bytearray()}
+        self._unwritten.clear()
+        tidy(self.path, self.limits.files - 1)
         older = find_generations(self.path)
         self.generation = older[-1] + 1 if older else 0
-        for path in (self.path, *(rotated(self.path, generation) for generation in reversed(older))):
-            found = self._recover(path, cut=path == self.path)
-            if found is not None:
-                self.ends, self._encoded = found, list(found)
+        ends = _cut_torn(self.path)
+        for generation in reversed(older) if ends is None else ():
+            ends = _read_ends(self.path, generation)
+            if ends is not None:
                 break
+        self.ends = ends or (0, 0)
+        self._encoded = list(self.ends)
         return self.ends
 
-    def _recover(self, path: Path, *, cut: bool) -> tuple[int, int] | None:
-        try:
-            with path.open("r+b") as file:
-                size = file.seek(0, os.SEEK_END)
-                start = max(0, size - 2 * TAIL_BLOCK)
-                file.seek(start)
-                tail = file.read()
-                whole = tail.rfind(b"\n") + 1
-                if cut and whole < len(tail):
-                    file.truncate(start + whole)
-        except FileNotFoundError:
-            return None
-        lines = tail[:whole].splitlines()
-        return _read_ends(lines[-1]) if lines else None
+    def find_generation(self) -> int:
+        """That of the file being written, or that would be."""
+        if self.generation < 0:
+            older = find_generations(self.path)
+            self.generation = older[-1] + 1 if older else 0
+        return self.generation
 
     def write(self, chunks: list[tuple[int, bytes]]) -> None:
-        """Keeps output: what is whole goes to disk and moves `ends`. Raises Unavailable, then nothing of it
-        has been kept and the same may be written again."""
-        now, held = time.time_ns(), self._copy_held()
-        lines = [line for stream, data in chunks for line in self._split(stream, data, now)]
-        self._put(lines, held)
+        """Takes output; what is whole of it is written by this and by `write_on`. Raises as that."""
+        now = time.time_ns()
+        for stream, data in chunks:
+            self._split(stream, data, now)
+        self.write_on()
+
+    def skip(self, stream: int, count: int) -> None:
+        """So many bytes of a stream are lost: what is held of it becomes an entry, and the ends go on behind them,
+        with the next `write`."""
+        self._take_held(stream)
+        self._encoded[stream - 1] += count
+        self._unwritten.append((b"", (self._encoded[0], self._encoded[1])))
 
     def flush(self) -> None:
-        """The streams have ended: keeps the unfinished last lines."""
-        held, lines = self._copy_held(), []
-        for stream, part in self._partial.items():
-            if part:
-                lines.append(self._encode(stream, bytes(part), self._partial_time[stream]))
-                part.clear()
-        self._put(lines, held)
+        """The streams have ended: takes the unfinished last lines. Raises as `write_on`."""
+        for stream in self._partial:
+            self._take_held(stream)
+        self.write_on()
+
+    def write_on(self) -> None:
+        """Writes of what was taken as much as one file takes, and moves `ends`: until `unwritten` is false.
+
+        Raises Unavailable; what is not written then still waits to be."""
+        if not self._unwritten:
+            return
+        try:
+            if self._fd >= 0 and self._size >= self.limits.size:
+                self._rotate()
+            self._open_file()
+            batch, size = [], self._size
+            for line, _ in self._unwritten:
+                batch.append(line)
+                size += len(line)
+                if size >= self.limits.size:
+                    break
+            self._append(b"".join(batch))
+        except OSError as error:
+            raise self._unavailable(error) from error
+        self.ends = self._unwritten[len(batch) - 1][1]
+        del self._unwritten[: len(batch)]
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether there is something that `write_on` would write."""
+        return bool(self._unwritten)
 
     @property
     def holds(self) -> bool:
         """Whether there is something to flush."""
         return any(self._partial.values())
 
-    def _copy_held(self) -> dict[int, bytearray]:
-        return {stream: bytearray(part) for stream, part in self._partial.items()}
+    def _unavailable(self, error: OSError) -> Unavailable:
+        return Unavailable(f"cannot write the log {self.path}: {error.strerror}")
 
-    def _put(self, lines: list[bytes], held: dict[int, bytearray]) -> None:
-        try:
-            if lines:
-                self._append(b"".join(lines))
-        except OSError as error:
-            self._partial, self._encoded = held, list(self.ends)
-            raise Unavailable(f"cannot write the log {self.path}: {error.strerror}") from error
-        self.ends = (self._encoded[0], self._encoded[1])
-
-    def _split(self, stream: int, data: bytes, now: int) -> list[bytes]:
+    def _split(self, stream: int, data: bytes, now: int) -> None:
         part = self._partial[stream]
         if not part:
             self._partial_time[stream] = now
         part += data
-        lines, at = [], 0
+        at = 0
         while True:
             newline = part.find(b"\n", at, at + ENTRY_MAX)
             end = newline + 1 if newline >= 0 else at + ENTRY_MAX
             if end > len(part):
                 break
-            lines.append(self._encode(stream, bytes(part[at:end]), self._partial_time[stream]))
+            self._take_entry(stream, bytes(part[at:end]))
             self._partial_time[stream] = now
             at = end
         del part[:at]
-        return lines
 
-    def _encode(self, stream: int, data: bytes, time_ns: int) -> bytes:
+    def _take_held(self, stream: int) -> None:
+        if part := self._partial[stream]:
+            self._take_entry(stream, bytes(part))
+            part.clear()
+
+    def _take_entry(self, stream: int, data: bytes) -> None:
         self._encoded[stream - 1] += len(data)
-        text = json.dumps(data.decode("utf-8", "surrogateescape"))
-        when = format_time(time_ns)
-        name, ends = STREAM_NAMES[stream], f"[{self._encoded[0]},{self._encoded[1]}]"
-        return f'{{"log":{text},"stream":"{name}","time":"{when}","offset":{ends}}}\n'.encode()
+        ends = (self._encoded[0], self._encoded[1])
+        line = encode_entry(stream, data, self._partial_time[stream], ends, self._attributes)
+        self._unwritten.append((line, ends))
 
     def rotates_next(self) -> bool:
-        """Whether the next write drops the oldest file, so that a reader behind may have to be waited for."""
+        """Whether `write_on` drops the oldest file, so that a reader behind may have to be waited for."""
         return self._size >= self.limits.size
 
     def _append(self, data: bytes) -> None:
-        if self._fd >= 0 and self._size >= self.limits.size:
-            self._rotate()
-        if self._fd < 0:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._fd = os.open(self.path, flags, 0o640)
-            self._size = os.fstat(self._fd).st_size
+        """All of it, or nothing. Raises OSError."""
+        before = os.fstat(self._fd).st_size  # somebody may have emptied it
         try:
             written = 0
             while written < len(data):
                 written += os.write(self._fd, memoryview(data)[written:])
         except OSError:
-            os.ftruncate(self._fd, self._size)
+            os.ftruncate(self._fd, before)
             raise
-        self._size += len(data)
+        self._size = before + len(data)
+
+    def _open_file(self) -> None:
+        if self._fd < 0:
+            self.find_generation()
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._fd = os.open(self.path, flags, MODE)
+            self._size = os.fstat(self._fd).st_size
+
+    # -- rotation
 
     def _rotate(self) -> None:
         self.close()
         self.path.rename(rotated(self.path, self.generation))
-        self.generation += 1
+        self.generation += 1  # before there is a new file: that is how a reader knows which one it has opened
+        drop(self.path, self.limits.files - 1)
+
+    def compress(self) -> None:
+        """Compresses the full files, oldest first. Ends early, in good order, after `stop_compressing`."""
         for generation in find_generations(self.path):
+            if self._stopped or not rotated(self.path, generation).exists():
+                continue
+            try:
+                compress(self.path, generation, lambda: self._stopped)
+            except FileNotFoundError:  # dropped meanwhile: as good as compressed
+                pass
+            except OSError as error:
+                log.warning("%s is not compressed: %s", rotated(self.path, generation), error.strerror)
+                return
             if generation <= self.generation - self.limits.files:
-                rotated(self.path, generation).unlink()
+                drop(self.path, self.limits.files - 1)
+
+    def stop_compressing(self) -> None:
+        """From any thread; `open` allows it again."""
+        self._stopped = True
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -213,35 +234,45 @@ class LogFile:
         self._size = 0
 
 
-@lru_cache(1024)
-def format_time(time_ns: int) -> str:
-    """RFC 3339 with nanoseconds, as Docker's logs have it."""
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
-
-
-@lru_cache(1024)
-def parse_time(text: str) -> int:
-    """The reverse of `format_time`. Raises ValueError."""
-    parts = [int(part) for part in re.split(r"[-T:]", text[:19])]
-    fraction = text[20:29].rstrip("Z").ljust(9, "0")
-    return timegm((*parts, 0, 0, 0)) * 1_000_000_000 + int(fraction)
-
-
-def _read_ends(line: bytes) -> tuple[int, int] | None:
+def _cut_torn(path: Path) -> tuple[int, int] | None:
+    """Where the file being written ends, once its torn last line is cut off. None if it says nothing."""
     try:
-        out, err = json.loads(line)["offset"]
-        return int(out), int(err)
-    except (ValueError, KeyError, TypeError):
+        with path.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - 2 * LINE_MAX)
+            file.seek(start)
+            tail = file.read()
+            whole = tail.rfind(b"\n") + 1
+            if whole < len(tail):
+                file.truncate(start + whole)
+    except FileNotFoundError:
         return None
+    return _last_ends(tail[:whole])
 
 
-def read_entry(line: bytes) -> LogEntry | None:
-    """One line of the file; None for what is no entry (somebody else may have written to it)."""
+def _last_ends(tail: bytes) -> tuple[int, int] | None:
+    """Of the last line that is an entry (others may have written here)."""
+    for line in reversed(tail.splitlines()):
+        if (ends := decode_ends(line)) is not None:
+            return ends
+    return None
+
+
+def _read_ends(path: Path, generation: int) -> tuple[int, int] | None:
+    """Where a full file ends."""
+    file = open_generation(path, generation)
+    if file is None:
+        return None
+    with file:
+        return _last_ends(_read_tail(file))
+
+
+def _read_tail(file: BinaryIO) -> bytes:
+    """The end of a file that may be compressed, so that it can only be read through."""
+    tail = b""
     try:
-        entry = json.loads(line)
-        stream = STREAM_NUMBERS[entry["stream"]]
-        data = entry["log"].encode("utf-8", "surrogateescape")
-        return LogEntry(stream, data, parse_time(entry["time"]), int(entry["offset"][stream - 1]))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return None
+        while block := file.read(BLOCK):
+            tail = (tail + block)[-2 * LINE_MAX :]
+    except DAMAGED:
+        pass  # what could be read counts
+    return tail[: tail.rfind(b"\n") + 1]

@@ -64,6 +64,10 @@ class Output:
                 pieces.popleft()
         self.logged.notify()
 
+    def drop_last(self, stream: int) -> None:
+        """What was published last will not be logged."""
+        self._unlogged[stream].pop()
+
     def unlogged(self) -> list[_Piece]:
         """In the order of arrival."""
         return sorted((*self._unlogged[1], *self._unlogged[2]), key=lambda piece: piece[0])
@@ -85,6 +89,8 @@ class Output:
     def _blocked(self) -> bool:
         if self.log is None:
             return any(follower.size > BEHIND for follower in self._followers)
+        if self.log.limits.buffer is not None:
+            return False  # the program waits for nobody
         oldest = self.log.generation - self.log.limits.files + 1
         return self.log.rotates_next() and any(f.needs(oldest) for f in self._followers)
 

@@ -17,10 +17,16 @@ from insula.agent.boot_document import (
     MountKind,
     ProcessFlag,
     ProcessSpec,
+    Sysctl,
 )
-from insula.container.capabilities import ALL, DEFAULT, make_capabilities
+from insula.container.capabilities import choose_capabilities, make_capabilities
+from insula.container.leases import NO_LEASES, Leases, hosts_lines, links_of, resolv_conf
+from insula.container.limits import limits_of, machine_cpus, machine_memory, throttle_of
+from insula.container.security import parse_security
 from insula.container.settings import Settings, merge_environment
 from insula.container.spec import ContainerSpec, ExecSpec
+from insula.container.spec_limits import RESOURCES, UNLIMITED
+from insula.container.sysctls import DEFAULTS, sysctl_path
 from insula.container.tmpfs import parse_tmpfs
 from insula.guest.request import GuestRequest
 
@@ -32,7 +38,6 @@ MASKED = (
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 SHM_DEFAULT = 64 << 20
-CPU_PERIOD = 100_000
 RLIMIT_NPROC, RLIMIT_NOFILE = 6, 7
 LIMITS = (Limit(RLIMIT_NOFILE, 1_048_576, 1_048_576),)
 HOSTS = (
@@ -47,13 +52,15 @@ HOSTS = (
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What is free, and so is chosen by the caller: numbers, entropy, the compiled filter. (The clock is set
-    when the document is sent.)"""
+    """What is free, and so is chosen by the caller: numbers, entropy, the compiled filter, the place in networks,
+    the host's search domains. (The clock is set when the document is sent.)"""
 
     boot: int
     main: int
     entropy: bytes
     seccomp: bytes
+    leases: Leases = NO_LEASES
+    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,9 @@ class Plan:
     document: BootDocument
 
 
-def capabilities_of(privileged: bool) -> frozenset[str]:
-    return ALL if privileged else DEFAULT
+def capabilities_of(spec: ContainerSpec, privileged: bool = False) -> frozenset[str]:
+    """privileged: of an exec that asks for it by itself."""
+    return choose_capabilities(spec.privileged or privileged, spec.cap_add, spec.cap_drop)
 
 
 def make_plan(
@@ -78,9 +86,7 @@ def make_plan(
 ) -> Plan:
     """Raises InvalidArgument for what no machine or agent could take."""
     return Plan(
-        GuestRequest(
-            platform, spec.memory, spec.nano_cpus / 1e9, layers, writable, fresh=spec.isolation == "fresh"
-        ),
+        _request(spec, platform, layers, writable),
         BootDocument(
             number=choices.boot,
             entropy=choices.entropy,
@@ -90,16 +96,30 @@ def make_plan(
             writable=None if writable is None else 0,
             flags=_boot_flags(spec),
             mounts=_mounts(spec),
-            masked=() if spec.privileged else MASKED,
-            read_only=() if spec.privileged else READ_ONLY,
-            files=_files(spec, settings),
-            memory=spec.memory,
-            cpu_quota=spec.nano_cpus * CPU_PERIOD // 1_000_000_000,
-            cpu_period=CPU_PERIOD if spec.nano_cpus else 0,
-            pids=max(0, spec.pids_limit),
+            masked=_paths(spec, spec.masked_paths, MASKED),
+            read_only=_paths(spec, spec.readonly_paths, READ_ONLY),
+            files=_files(spec, settings, choices),
+            links=links_of(choices.leases),
+            sysctls=_sysctls(spec),
+            limits=limits_of(spec),
             shm=spec.shm_size or SHM_DEFAULT,
             main=_main(spec, settings, choices),
         ),
+    )
+
+
+def _request(
+    spec: ContainerSpec, platform: str, layers: tuple[Path, ...], writable: Path | None
+) -> GuestRequest:
+    return GuestRequest(
+        platform,
+        machine_memory(spec),
+        machine_cpus(spec),
+        layers,
+        writable,
+        fresh=spec.isolation == "fresh",
+        throttle=throttle_of(spec),
+        kernel=Path(spec.kernel) if spec.kernel else None,
     )
 
 
@@ -112,6 +132,7 @@ def make_exec(
     flags |= ProcessFlag.TTY if spec.tty else 0
     flags |= ProcessFlag.STDIN if spec.attach_stdin else 0
     flags |= ProcessFlag.PRIVILEGED if privileged else 0
+    flags |= _guard_flags(container)
     return ProcessSpec(
         number=number,
         arguments=spec.cmd,
@@ -119,9 +140,11 @@ def make_exec(
         flags=flags,
         directory=spec.working_dir or settings.working_dir or "/",
         user=spec.user or settings.user,
-        capabilities=make_capabilities(capabilities_of(privileged)),
-        limits=LIMITS,
+        groups=container.group_add,
+        capabilities=make_capabilities(capabilities_of(container, spec.privileged)),
+        limits=_rlimits(container),
         seccomp=seccomp,
+        oom_score_adj=container.oom_score_adj,
     )
 
 
@@ -129,6 +152,7 @@ def _main(spec: ContainerSpec, settings: Settings, choices: Choices) -> ProcessS
     flags = ProcessFlag(0)
     flags |= ProcessFlag.TTY if spec.tty else 0
     flags |= ProcessFlag.STDIN if spec.open_stdin else 0
+    flags |= _guard_flags(spec)
     return ProcessSpec(
         number=choices.main,
         arguments=settings.arguments,
@@ -138,10 +162,39 @@ def _main(spec: ContainerSpec, settings: Settings, choices: Choices) -> ProcessS
         columns=spec.console_columns,
         directory=settings.working_dir or "/",
         user=settings.user,
-        capabilities=make_capabilities(capabilities_of(spec.privileged)),
-        limits=LIMITS,
+        groups=spec.group_add,
+        capabilities=make_capabilities(capabilities_of(spec)),
+        limits=_rlimits(spec),
         seccomp=choices.seccomp,
+        oom_score_adj=spec.oom_score_adj,
     )
+
+
+def _guard_flags(spec: ContainerSpec) -> ProcessFlag:
+    strict = parse_security(spec.security_opt).no_new_privileges
+    return ProcessFlag.NO_NEW_PRIVILEGES if strict else ProcessFlag(0)
+
+
+def _rlimits(spec: ContainerSpec) -> tuple[Limit, ...]:
+    asked = {RESOURCES[item.name]: (item.soft, item.hard) for item in spec.ulimits}
+    merged = {limit.resource: (limit.soft, limit.hard) for limit in LIMITS} | asked
+    return tuple(
+        Limit(number, *(UNLIMITED if value < 0 else value for value in values))
+        for number, values in merged.items()
+    )
+
+
+def _sysctls(spec: ContainerSpec) -> tuple[Sysctl, ...]:
+    asked = {sysctl_path(name): value for name, value in spec.sysctls.items()}
+    default = {sysctl_path(name): value for name, value in DEFAULTS.items()}
+    return tuple(Sysctl(path, value) for path, value in (default | asked).items())
+
+
+def _paths(spec: ContainerSpec, asked: tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    """A privileged container sees everything, unless it is said what it shall not see."""
+    if asked is not None:
+        return asked
+    return () if spec.privileged else default
 
 
 def _environment(settings: Settings, tty: bool, extra: tuple[str, ...]) -> tuple[str, ...]:
@@ -168,11 +221,13 @@ def _mounts(spec: ContainerSpec) -> tuple[Mount, ...]:
     return tuple(Mount(MountKind.TMPFS, "tmpfs", item.target, item.flags, item.data) for item in asked)
 
 
-def _files(spec: ContainerSpec, settings: Settings) -> tuple[File, ...]:
-    own = f"{settings.hostname}.{spec.domainname} " if spec.domainname else ""
-    hosts = f"{HOSTS}127.0.1.1\t{own}{settings.hostname}\n"
+def _files(spec: ContainerSpec, settings: Settings, choices: Choices) -> tuple[File, ...]:
+    hosts = HOSTS + hosts_lines(spec, settings, choices.leases)
+    if not choices.leases.endpoints:
+        own = f"{settings.hostname}.{spec.domainname} " if spec.domainname else ""
+        hosts += f"127.0.1.1\t{own}{settings.hostname}\n"
     return (
         File("/etc/hostname", f"{settings.hostname}\n".encode()),
         File("/etc/hosts", hosts.encode()),
-        File("/etc/resolv.conf", b""),
+        File("/etc/resolv.conf", resolv_conf(spec, choices.leases, choices.search).encode()),
     )

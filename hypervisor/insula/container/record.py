@@ -5,11 +5,14 @@ boot, an exit before the guest is told to forget it or is killed. A record that 
 have booted; the guest itself says which (the boot number in its welcome).
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from insula.container.document import from_document, to_document
+from insula.container.health import Health
+from insula.container.leases import NO_LEASES, Leases
 from insula.container.settings import Settings
-from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
+from insula.container.spec import ContainerSpec, ExecSpec
 from insula.container.state import ExitState, Status
 
 CONTAINER = "container"
@@ -19,7 +22,9 @@ EXEC = "exec"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One container. guest: what adoption needs, None if it has no machine; boot and main: the boot's and the
-    main process's number; log_base: where each stream of this run begins in the log."""
+    main process's number; log_base: where each stream of this run begins in the log; health: None if it has no
+    check; restart_count: how often the restart policy has started it since the user did; stopped: the user has sent
+    it a signal since; leases: its place in networks, while it runs."""
 
     id: str
     name: str
@@ -34,33 +39,27 @@ class Record:
     boot: int = 0
     main: int = 0
     log_base: tuple[int, int] = (0, 0)
+    health: Health | None = None
+    restart_count: int = 0
+    stopped: bool = False
+    leases: Leases = NO_LEASES
 
     def to_document(self) -> dict[str, Any]:
-        document = {item.name: getattr(self, item.name) for item in fields(self)}
-        for name in ("spec", "settings", "exit"):
-            document[name] = shallow_document(document[name])
-        document["spec"]["mounts"] = [asdict(mount) for mount in self.spec.mounts]
-        return document
+        return to_document(self)
+
+    @property
+    def starts_again(self) -> bool:
+        """Whether a start out of this is the restart policy's own."""
+        return self.status is Status.RESTARTING or (self.status is Status.STARTING and self.restart_count > 0)
 
     def with_status(self, status: Status, exit: ExitState) -> "Record":
         """Standing thus, without a machine."""
-        return replace(self, status=status, exit=exit, guest=None)
+        return replace(self, status=status, exit=exit, guest=None, leases=NO_LEASES)
 
 
 def record_from_document(document: dict[str, Any]) -> Record:
     """The record that `to_document` gave."""
-    spec = document["spec"]
-    spec["mounts"] = [MountRequest(**mount) for mount in spec["mounts"]]
-    return Record(
-        **document
-        | {
-            "spec": ContainerSpec(**_tuples(spec)),
-            "settings": Settings(**_tuples(document["settings"])),
-            "status": Status(document["status"]),
-            "exit": ExitState(**document["exit"]),
-            "log_base": tuple(document["log_base"]),
-        }
-    )
+    return from_document(Record, document)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +73,8 @@ class ExecRecord:
     exit_code: int | None = None
 
     def to_document(self) -> dict[str, Any]:
-        document = {item.name: getattr(self, item.name) for item in fields(self)}
-        return document | {"spec": shallow_document(self.spec)}
+        return to_document(self)
 
 
 def exec_from_document(document: dict[str, Any]) -> ExecRecord:
-    return ExecRecord(**document | {"spec": ExecSpec(**_tuples(document["spec"]))})
-
-
-def shallow_document(item: Any) -> dict[str, Any]:
-    """A dataclass's fields; unlike `asdict` it does not copy what they hold (the database encodes at once)."""
-    return {field.name: getattr(item, field.name) for field in fields(item)}
-
-
-def _tuples(document: dict[str, Any]) -> dict[str, Any]:
-    """JSON has lists where the specs have tuples; only the raw echoes keep theirs (they are dicts)."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    return from_document(ExecRecord, document)

@@ -2,6 +2,8 @@
 
 A container that was running is adopted with its machine, or has exited, unseen; one whose start was under way is
 taken up if its machine says that it booted, else it is back where it was; an interrupted removal is finished.
+Then the restart policies have their way: what rested goes on, and what always runs (unless the user stopped it) is
+started, one after the other behind the daemon's start.
 A record that cannot be read is told of and left alone: it may be a later version's.
 """
 
@@ -12,6 +14,7 @@ from insula.container.lifecycle import Container
 from insula.container.parts import Parts
 from insula.container.record import CONTAINER, EXEC, exec_from_document, record_from_document
 from insula.container.registry import Registry
+from insula.container.restart_policy import starts_with_daemon
 from insula.container.state import Status
 from insula.errors import InsulaError
 
@@ -45,9 +48,24 @@ async def recover(registry: Registry[Container]) -> None:
 
     async def one(container: Container) -> None:
         async with gate:
-            if container.status in (Status.RUNNING, Status.STARTING, Status.STOPPING):
+            if container.status in (Status.RUNNING, Status.PAUSED, Status.STARTING, Status.STOPPING):
                 await container.adopt()
             elif container.status is Status.REMOVING:
                 await container.finish_removal()
+            elif container.status is Status.EXITED and container.record.spec.auto_remove:
+                await container.remove(discard=True)  # it was kept for a restart that nobody does any more
 
     await asyncio.gather(*(one(container) for container in registry))
+    for container in registry:
+        if _is_to_start(container):
+            container.start_again()
+
+
+def _is_to_start(container: Container) -> bool:
+    """Whether it is a restart policy's turn, and nobody has it in hand."""
+    record = container.record
+    if container.status is Status.RESTARTING:
+        return not container.is_owned
+    if container.status is not Status.EXITED or not record.exit.started_ns:
+        return False
+    return starts_with_daemon(record.spec.restart, stopped=record.stopped)

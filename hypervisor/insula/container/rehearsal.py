@@ -20,7 +20,7 @@ async def make_rehearsal(platform: str) -> BootDocument:
     """The boot document of a rehearsal on layer 0 and the writable disk."""
     spec = ContainerSpec(image="rehearsal", auto_remove=True)
     settings = Settings(cmd=("/bin/rehearsal",), env=("PATH=/bin",), hostname="rehearsal")
-    filter = await seccomp_filter(platform.split("/")[1], capabilities_of(False))
+    filter = await seccomp_filter(platform.split("/")[1], capabilities_of(spec))
     choices = Choices(boot=secrets.randbelow(2**31) + 1, main=MAIN, entropy=os.urandom(64), seccomp=filter)
     document = make_plan(spec, settings, platform, (), None, choices).document
     return replace(document, layers=(0,), writable=0, clock_ns=time.time_ns())

@@ -8,6 +8,7 @@ userfaultfd, handles of other files. Some come back with the capability that gua
 import errno
 from dataclasses import dataclass
 
+ALLOW, ERRNO = 0x7FFF0000, 0x00050000  # linux/seccomp.h
 NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 AF_VSOCK = 40
 PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)  # Linux, Linux32, UNAME26, both, "which is it?"
@@ -92,13 +93,21 @@ BY_CAPABILITY = {
 BY_ARCHITECTURE = {
     "amd64": "arch_prctl modify_ldt",
     "arm64": "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2",
+    "386": "modify_ldt",
+    "arm": "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2",
+    "ppc64le": "swapcontext sync_file_range2",
+    "s390x": "s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr",
+    "riscv64": "riscv_flush_icache",
 }
+CLONE_FLAGS = {"s390x": 1}
+"""Which of clone's arguments are its flags, where it is not the first (clone(2), "C library/kernel differences")."""
 UNCONDITIONAL_EXTRAS = "fanotify_mark"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A condition on one argument. operation: '!=', '==', or 'masked' (argument & first == second)."""
+    """A condition on one argument. operation: '!=', '<', '<=', '==', '>=', '>', or 'masked' (argument & first ==
+    second)."""
 
     argument: int
     operation: str
@@ -108,15 +117,27 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Calls that are allowed (errno 0) or answer with errno, where all conditions hold."""
+    """What the kernel does (linux/seccomp.h's SECCOMP_RET_…) with calls for which all conditions hold."""
 
     calls: tuple[str, ...]
     where: tuple[Comparison, ...] = ()
-    errno: int = 0
+    action: int = ALLOW
 
 
-def make_rules(architecture: str, capabilities: frozenset[str]) -> tuple[Rule, ...]:
-    """The policy of a container with these capabilities on this architecture."""
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """default: what is done with every other call. newer: what with calls newer than all that are named, None:
+    the default. kin: which of the other architectures that the machine can run (i386 on amd64) it holds for, by
+    audit number, None: all; a call of one that it does not hold for kills the process."""
+
+    rules: tuple[Rule, ...]
+    default: int = ERRNO | errno.EPERM
+    newer: int | None = ERRNO | errno.ENOSYS
+    kin: frozenset[int] | None = None
+
+
+def make_policy(architecture: str, capabilities: frozenset[str]) -> Policy:
+    """Docker's default, for a container with these capabilities on this architecture."""
     names = set(" ".join(ALWAYS).split()) | set(UNCONDITIONAL_EXTRAS.split())
     names |= set(BY_ARCHITECTURE[architecture].split())
     for capability in capabilities:
@@ -127,7 +148,8 @@ def make_rules(architecture: str, capabilities: frozenset[str]) -> tuple[Rule, .
     ]
     if "SYS_ADMIN" not in capabilities:
         names.discard("clone")
-        rules.append(Rule(("clone",), (Comparison(0, "masked", NAMESPACE_FLAGS, 0),)))
+        flags = CLONE_FLAGS.get(architecture, 0)
+        rules.append(Rule(("clone",), (Comparison(flags, "masked", NAMESPACE_FLAGS, 0),)))
         # Its flags lie in memory, where a filter cannot look; ENOSYS makes libc take clone instead.
-        rules.append(Rule(("clone3",), errno=errno.ENOSYS))
-    return (Rule(tuple(sorted(names))), *rules)
+        rules.append(Rule(("clone3",), action=ERRNO | errno.ENOSYS))
+    return Policy((Rule(tuple(sorted(names))), *rules))

@@ -5,24 +5,33 @@ not yet is refused by name (NotImplemented), never ignored. The raw dicts are th
 only for the echo in inspect: no decision is taken from them.
 """
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from insula.container.capabilities import check_capabilities
+from insula.container.health import HealthCheck
+from insula.container.log_options import DEFAULT as LOG_DEFAULT
+from insula.container.log_options import read_log_options
+from insula.container.restart_policy import NO, RestartPolicy
+from insula.container.security import parse_security
 from insula.container.signals import parse_signal
+from insula.container.spec_limits import NO_DEVICE_LIMITS, DeviceLimits, Ulimit, check_limits
+from insula.container.sysctls import check_sysctls
+from insula.container.tmpfs import check_target, normal_path, parse_tmpfs
 from insula.errors import InvalidArgument, NotImplemented
+from insula.network.endpoint import EndpointSpec
+from insula.network.ports import PortSpec
 
-MEMORY_MIN = 6 << 20
-MEMORY_MAX = 8 << 30
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 NAME_MAX = 255
 HOSTNAME_MAX = 64
-LOG_DRIVERS = ("json-file", "none")
-LOG_OPTIONS = ("max-size", "max-file")
+HOSTNAME = re.compile(r"[!-~]*", re.ASCII)
+PATH_MAX, PATHS_MAX = 4095, 1024
+GROUPS_MAX, GROUP_MAX = 1024, 256
+ANNOTATIONS_MAX = 256
 ISOLATIONS = ("", "default", "fresh")
-NETWORK_MODES = ("", "default", "bridge", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,11 @@ class MountRequest:
 class ContainerSpec:
     """Everything that `create` needs. None where Docker tells "not given" from "given, and empty".
 
-    memory: bytes, nano_cpus: 10⁻⁹ CPUs, pids_limit: processes, shm_size: bytes; 0 is Docker's default.
-    stop_timeout: seconds, -1 waits for ever. tmpfs: target → options. published: host ports asked for.
+    memory, memory_reservation, memory_swap (with the memory; -1: unlimited), shm_size, storage_size: bytes;
+    nano_cpus: 10⁻⁹ CPUs; cpu_quota, cpu_period: microseconds; cpu_shares, blkio_weight: as cgroups of version 1
+    have them; pids_limit: processes; 0 is Docker's default. masked_paths, readonly_paths: None is the default.
+    kernel: path of a kernel image on this host, empty: the platform's own. stop_timeout: seconds, -1 waits for
+    ever. tmpfs: target → options. published: host ports asked for.
     raw_*: Config, HostConfig and NetworkingConfig as sent."""
 
     image: str
@@ -63,18 +75,49 @@ class ContainerSpec:
     domainname: str = ""
     stop_signal: str = ""
     stop_timeout: int | None = None
+    healthcheck: HealthCheck | None = None
+    shell: tuple[str, ...] = ()
     memory: int = 0
     nano_cpus: int = 0
     pids_limit: int = 0
     shm_size: int = 0
+    memory_reservation: int = 0
+    memory_swap: int = 0
+    cpu_shares: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    blkio_weight: int = 0
+    device_limits: DeviceLimits = NO_DEVICE_LIMITS
+    storage_size: int = 0
+    oom_score_adj: int = 0
+    ulimits: tuple[Ulimit, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
+    group_add: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    masked_paths: tuple[str, ...] | None = None
+    readonly_paths: tuple[str, ...] | None = None
+    annotations: dict[str, str] = field(default_factory=dict)
+    kernel: str = ""
     privileged: bool = False
     read_only: bool = False
     init: bool = False
     tmpfs: dict[str, str] = field(default_factory=dict)
     mounts: tuple[MountRequest, ...] = ()
-    published: tuple[str, ...] = ()
+    published: tuple[PortSpec, ...] = ()
+    publish_all: bool = False
+    exposed: tuple[str, ...] = ()
     auto_remove: bool = False
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
     network_mode: str = ""
+    endpoints: tuple[EndpointSpec, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
     log_driver: str = "json-file"
     log_options: dict[str, str] = field(default_factory=dict)
     isolation: str = ""
@@ -89,23 +132,35 @@ class ContainerSpec:
         if not self.image:
             raise InvalidArgument("no image is given")
         _check_text(
-            self.cmd, self.entrypoint, self.env, (self.user, self.working_dir, self.hostname), self.tmpfs
-        )
+            self.cmd, self.entrypoint, self.env, (self.user, self.working_dir, self.hostname, self.kernel),
+            self.tmpfs, self.shell, () if self.healthcheck is None else self.healthcheck.test,
+            self.group_add, self.masked_paths, self.readonly_paths,
+        )  # fmt: skip
         if self.name:
             check_name(self.name)
         for what, name in (("hostname", self.hostname), ("domainname", self.domainname)):
-            if len(name.encode()) > HOSTNAME_MAX:
-                raise InvalidArgument(f"invalid {what}: longer than {HOSTNAME_MAX} bytes: {name[:80]!r}")
+            _check_hostname(what, name)
         check_environment(self.env)
         _check_directory(self.working_dir)
         if self.stop_signal:
             parse_signal(self.stop_signal)
         if self.stop_timeout is not None and self.stop_timeout < -1:
             raise InvalidArgument(f"invalid stop timeout {self.stop_timeout}", "-1 waits for ever")
-        _check_limits(self)
+        check_limits(self)
+        check_capabilities(self.cap_add, self.cap_drop)
+        check_sysctls(self.sysctls)
+        parse_security(self.security_opt)
+        _check_groups(self.group_add)
+        _check_annotations(self.annotations)
+        for paths in (self.masked_paths, self.readonly_paths):
+            _check_paths(paths or ())
+        if self.kernel and not self.kernel.startswith("/"):
+            raise InvalidArgument(f"the kernel's path {self.kernel[:200]!r} must be absolute")
         _check_mounts(self)
         _check_network(self)
-        _check_log(self)
+        read_log_options(self.log_driver, self.log_options, LOG_DEFAULT)
+        if self.auto_remove and self.restart.name != NO:
+            raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
         if self.isolation not in ISOLATIONS:
             raise InvalidArgument(
                 f"invalid isolation: {self.isolation[:80]!r}", "insula has 'default' and 'fresh'"
@@ -167,18 +222,36 @@ def _check_directory(path: str) -> None:
         )
 
 
-def _check_limits(spec: ContainerSpec) -> None:
-    if spec.memory < 0 or 0 < spec.memory < MEMORY_MIN:
-        raise InvalidArgument("Minimum memory limit allowed is 6MB")
-    if spec.memory > MEMORY_MAX:
-        raise InvalidArgument(f"memory limit {spec.memory} is above the largest machine's {MEMORY_MAX} bytes")
-    cpus = os.cpu_count() or 1
-    if spec.nano_cpus < 0 or 0 < spec.nano_cpus < 10_000_000 or spec.nano_cpus > cpus * 1_000_000_000:
-        raise InvalidArgument(
-            f"range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
-        )
-    if spec.shm_size < 0:
-        raise InvalidArgument("SHM size can not be less than 0")
+def _check_hostname(what: str, name: str) -> None:
+    """As Docker, which knows no more of a name than its length: users have underscores in theirs. It becomes a
+    word of /etc/hosts, so it is one."""
+    if len(name.encode()) > HOSTNAME_MAX:
+        raise InvalidArgument(f'{what} "{name[:80]}" is too long (maximum {HOSTNAME_MAX} bytes)')
+    if not HOSTNAME.fullmatch(name):
+        raise InvalidArgument(f"invalid {what} format: {name!r}", "letters, digits, hyphens and dots")
+
+
+def _check_groups(groups: tuple[str, ...]) -> None:
+    if len(groups) > GROUPS_MAX:
+        raise InvalidArgument(f"more than {GROUPS_MAX} additional groups")
+    for group in groups:
+        if not group or len(group.encode()) > GROUP_MAX:
+            raise InvalidArgument(f"invalid additional group {group[:80]!r}")
+
+
+def _check_annotations(annotations: dict[str, str]) -> None:
+    if "" in annotations:
+        raise InvalidArgument("invalid Annotations: the empty string is not permitted as an annotation key")
+    if len(annotations) > ANNOTATIONS_MAX:
+        raise InvalidArgument(f"more than {ANNOTATIONS_MAX} annotations")
+
+
+def _check_paths(paths: tuple[str, ...]) -> None:
+    if len(paths) > PATHS_MAX:
+        raise InvalidArgument(f"more than {PATHS_MAX} masked or read-only paths")
+    for path in paths:
+        if not path.startswith("/") or len(path.encode()) > PATH_MAX:
+            raise InvalidArgument(f"the masked or read-only path {path[:200]!r} must be absolute")
 
 
 def _check_mounts(spec: ContainerSpec) -> None:
@@ -188,9 +261,13 @@ def _check_mounts(spec: ContainerSpec) -> None:
                 f"{mount.kind} mounts are not there yet ({mount.target[:200]})",
                 "only tmpfs mounts work so far",
             )
-    for target in (*spec.tmpfs, *(mount.target for mount in spec.mounts)):
-        if not target.startswith("/") or os.path.normpath(target) in ("/", "//"):
-            raise InvalidArgument(f"invalid mount target {target[:200]!r}: it must be absolute and not '/'")
+    seen = set()
+    for target, options in (*spec.tmpfs.items(), *((mount.target, mount.options) for mount in spec.mounts)):
+        check_target(target)
+        parse_tmpfs(target, options)
+        if normal_path(target) in seen:
+            raise InvalidArgument(f"Duplicate mount point: {target[:200]}")
+        seen.add(normal_path(target))
 
 
 def _check_network(spec: ContainerSpec) -> None:
@@ -204,19 +281,3 @@ def _check_network(spec: ContainerSpec) -> None:
             f"network={mode[:80]} cannot be had: each container has a machine of its own",
             "put both containers on one network",
         )
-    if mode not in NETWORK_MODES:
-        raise NotImplemented(  # noqa: F901 - our error, not Python's constant
-            f"network {mode[:80]} cannot be joined: networks are not there yet", "use none"
-        )
-    if spec.published:
-        raise NotImplemented(  # noqa: F901 - our error, not Python's constant
-            f"port {spec.published[0]} cannot be published: networks are not there yet"
-        )
-
-
-def _check_log(spec: ContainerSpec) -> None:
-    if spec.log_driver not in LOG_DRIVERS:
-        raise InvalidArgument(f"logger: no log driver named '{spec.log_driver[:80]}' is registered")
-    for name in spec.log_options:
-        if name not in LOG_OPTIONS:
-            raise InvalidArgument(f"unknown log opt '{name[:80]}' for {spec.log_driver} log driver")

@@ -16,7 +16,9 @@ class Status(StrEnum):
     CREATED = "created"
     STARTING = "starting"  # shown as created or exited: Docker has no word for it
     RUNNING = "running"
+    PAUSED = "paused"  # its machine's processors stand still
     STOPPING = "stopping"  # the main process has ended, the machine is being taken down; shown as running
+    RESTARTING = "restarting"  # it has ended, and rests until the restart policy starts it again
     EXITED = "exited"
     REMOVING = "removing"
     DEAD = "dead"  # its removal failed; it can only be removed again
@@ -26,12 +28,21 @@ class Move(StrEnum):
     START = "start"
     STARTED = "be started"
     FAIL = "fail to start"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    SLEEP = "be adopted paused"
+    WAKE = "wake up"  # be unpaused after that
     END = "end"
     EXIT = "exit"
+    REST = "rest"
+    AGAIN = "be started again"
     STOP = "stop"
     KILL = "kill"
     EXEC = "exec"
+    TOP = "top"
+    ATTACH = "attach"
     RESIZE = "resize"
+    UPDATE = "update"
     REMOVE = "remove"
     KEEP = "be kept"  # a removal failed
 
@@ -40,35 +51,46 @@ S, M = Status, Move
 MOVES: dict[tuple[Status, Move], Status] = {
     (S.CREATED, M.START): S.STARTING,
     (S.EXITED, M.START): S.STARTING,
+    (S.RESTARTING, M.AGAIN): S.STARTING,
     (S.STARTING, M.STARTED): S.RUNNING,
+    (S.STARTING, M.SLEEP): S.PAUSED,
     (S.STARTING, M.FAIL): S.CREATED,
     (S.STARTING, M.EXIT): S.EXITED,
+    (S.STARTING, M.REST): S.RESTARTING,
+    (S.RUNNING, M.PAUSE): S.PAUSED,
+    (S.PAUSED, M.UNPAUSE): S.RUNNING,
+    (S.PAUSED, M.WAKE): S.STARTING,
     (S.RUNNING, M.END): S.STOPPING,
-    (S.RUNNING, M.EXIT): S.EXITED,
-    (S.STOPPING, M.EXIT): S.EXITED,
-    (S.RUNNING, M.STOP): S.RUNNING,
-    (S.RUNNING, M.KILL): S.RUNNING,
-    (S.STOPPING, M.STOP): S.STOPPING,
+    (S.PAUSED, M.END): S.STOPPING,
+    **{(status, M.EXIT): S.EXITED for status in (S.RUNNING, S.PAUSED, S.STOPPING, S.RESTARTING)},
+    **{(status, M.REST): S.RESTARTING for status in (S.RUNNING, S.PAUSED, S.STOPPING, S.EXITED)},
+    **{(status, M.STOP): status for status in (S.RUNNING, S.PAUSED, S.STOPPING, S.RESTARTING)},
+    **{(status, M.KILL): status for status in (S.RUNNING, S.PAUSED, S.RESTARTING)},
     (S.RUNNING, M.EXEC): S.RUNNING,
-    (S.RUNNING, M.RESIZE): S.RUNNING,
+    (S.RUNNING, M.TOP): S.RUNNING,
+    **{(status, M.RESIZE): status for status in (S.RUNNING, S.PAUSED)},
+    **{(status, M.ATTACH): status for status in (S.CREATED, S.STARTING, S.RUNNING, S.STOPPING, S.EXITED)},
+    **{(status, M.UPDATE): status for status in S if status not in (S.REMOVING, S.DEAD)},
     (S.CREATED, M.REMOVE): S.REMOVING,
     (S.EXITED, M.REMOVE): S.REMOVING,
     (S.DEAD, M.REMOVE): S.REMOVING,
     (S.REMOVING, M.KEEP): S.DEAD,
 }
+LIVE = frozenset({S.STARTING, S.RUNNING, S.PAUSED, S.STOPPING, S.RESTARTING})
+"""A run is under way, its beginning and its end included, or will be."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitState:
-    """How a container stands, besides its status. Times are Unix nanoseconds, 0 is never.
-
-    pid: of its machine on the host, 0 if it does not run."""
+    """How a container stands, besides its status. Times are Unix nanoseconds, 0 is never. by_machine: its machine has
+    ended it, and not its program; error says how."""
 
     exit_code: int = 0
     error: str = ""
     oom_killed: bool = False
     started_ns: int = 0
     finished_ns: int = 0
+    by_machine: bool = False
 
 
 def move(status: Status, operation: Move, id: str) -> Status:
@@ -84,17 +106,46 @@ def _refusal(status: Status, operation: Move, id: str) -> InsulaError:
     if status is Status.REMOVING and operation is Move.REMOVE:
         return Conflict(f"removal of container {id} is already in progress")
     if status in (Status.REMOVING, Status.DEAD):
+        if operation is Move.UPDATE:
+            text = f'Cannot update container {id}: container is marked for removal and cannot be "update"'
+            return Conflict(text)
         return Conflict(f"cannot {operation} container {short}: container is marked for removal")
-    running = status in (Status.STARTING, Status.RUNNING, Status.STOPPING)
-    if (operation is Move.START and running) or (operation is Move.STOP and not running):
-        return NotModified(f"container {short} is already {'started' if running else 'stopped'}")
-    if operation is Move.REMOVE and running:
-        return Conflict(
-            f"cannot remove container {short}: container is running: "
-            "stop the container before removing or force remove"
-        )
+    return _while_it_lives(status, operation, id) or _otherwise(status, operation, id)
+
+
+def _while_it_lives(status: Status, operation: Move, id: str) -> InsulaError | None:
+    """What only some of the live statuses refuse, each with words of its own."""
+    short = id[:12]
+    if operation is Move.REMOVE and status in LIVE:
+        if status is Status.PAUSED:
+            reason = "container is paused and must be unpaused first"
+        else:
+            shown = status if status is Status.RESTARTING else Status.RUNNING
+            reason = f"container is {shown}: stop the container before removing or force remove"
+        return Conflict(f"cannot remove container {short}: {reason}")
+    if status is Status.PAUSED:
+        return {
+            Move.START: Conflict("cannot start a paused container, try unpause instead"),
+            Move.PAUSE: Conflict(f"container {id} is already paused"),
+            Move.EXEC: Conflict(f"Container {id} is paused, unpause the container before exec"),
+            Move.TOP: Conflict(f"Container {id} is paused, unpause the container before top"),
+            Move.ATTACH: Conflict(f"container {id} is paused, unpause the container before attach"),
+        }.get(operation)
+    if status is Status.RESTARTING and operation in (
+        Move.EXEC, Move.TOP, Move.RESIZE, Move.PAUSE, Move.ATTACH,
+    ):  # fmt: skip
+        return Conflict(f"Container {id} is restarting, wait until the container is running")
+    return None
+
+
+def _otherwise(status: Status, operation: Move, id: str) -> InsulaError:
+    short, live = id[:12], status in LIVE
+    if (operation is Move.START and live) or (operation is Move.STOP and not live):
+        return NotModified(f"container {short} is already {'started' if live else 'stopped'}")
+    if operation in (Move.UNPAUSE, Move.WAKE):
+        return Conflict(f"Container {id} is not paused")
     if operation is Move.KILL:
         return Conflict(f"cannot kill container: {short}: container {id} is not running")
-    if operation in (Move.EXEC, Move.RESIZE):
+    if operation in (Move.EXEC, Move.TOP, Move.RESIZE, Move.PAUSE):
         return Conflict(f"container {id} is not running")
     return Conflict(f"container {short} cannot {operation}: it is {status}")

@@ -1,6 +1,7 @@
 """The options of a tmpfs, as `--tmpfs /run:rw,size=64m,mode=1777` has them, into mount(2)'s flags and data.
 
-Options that mean nothing for a tmpfs are refused by name, as is anything that would not be one.
+Options that mean nothing for a tmpfs are refused by name, as is anything that would not be one, and so are targets
+that would take the container's own kernel file systems away.
 """
 
 import os
@@ -31,6 +32,7 @@ DATA = {
     "nr_inodes": re.compile(r"\d{1,19}[kKmMgG]?"),
     "nr_blocks": re.compile(r"\d{1,19}[kKmMgG]?"),
 }
+TAKEN = ("/dev", "/dev/pts", "/dev/console")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,28 @@ class Tmpfs:
     target: str
     flags: int
     data: str
+
+
+def check_target(target: str) -> None:
+    """Raises InvalidArgument for what nothing can be mounted on. The words on /proc are runc's."""
+    if not target.startswith("/"):
+        raise InvalidArgument(f"invalid mount path: '{target[:200]}' mount path must be absolute")
+    path = normal_path(target)
+    if path == "/":
+        raise InvalidArgument("invalid specification: destination can't be '/'")
+    if path == "/proc":
+        raise InvalidArgument('"/proc" cannot be mounted because it is not of type proc')
+    if path.startswith("/proc/"):
+        raise InvalidArgument(f'"{path[:200]}" cannot be mounted because it is inside /proc')
+    if path in TAKEN:
+        raise InvalidArgument(
+            f'"{path}" cannot be mounted over', "the container's devices and terminals are there"
+        )
+
+
+def normal_path(path: str) -> str:
+    """Without `.`, `..` and doubled slashes."""
+    return os.path.normpath("/" + path.lstrip("/"))
 
 
 def parse_tmpfs(target: str, options: str) -> Tmpfs:
@@ -55,4 +79,4 @@ def parse_tmpfs(target: str, options: str) -> Tmpfs:
             data[name] = value
         else:
             raise InvalidArgument(f"invalid tmpfs option {option[:80]!r} for {target[:200]}")
-    return Tmpfs(os.path.normpath(target), flags, ",".join(f"{name}={value}" for name, value in data.items()))
+    return Tmpfs(normal_path(target), flags, ",".join(f"{name}={value}" for name, value in data.items()))

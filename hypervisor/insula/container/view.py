@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from insula.agent.process_table import ContainerProcess as ContainerProcess
+from insula.agent.process_table import ProcessTable as ProcessTable
 from insula.container.execs import Exec
+from insula.container.health import Health
+from insula.container.leases import NO_LEASES, Leases
 from insula.container.lifecycle import Container
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec, ExecSpec
@@ -30,8 +34,9 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class StateView:
-    """Docker's State. status: its words only (created, running, exited, removing, dead); pid: of the
-    machine's QEMU on the host, 0 if it does not run. Times are Unix nanoseconds, 0 is never."""
+    """Docker's State. status: its words only (created, running, paused, restarting, exited, removing, dead); running:
+    paused and restarting are, too; pid: of the machine's QEMU on the host, 0 if it does not run. Times are Unix
+    nanoseconds, 0 is never."""
 
     status: str
     running: bool
@@ -41,12 +46,14 @@ class StateView:
     oom_killed: bool
     started_ns: int
     finished_ns: int
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerView:
     """One container. name: without the slash; image: as it was asked for; settings: image and request merged;
-    origin: where its machine came from ('pool', 'template', 'cold'), empty if it does not run."""
+    log_path: of the json-file driver alone, as with Docker; origin: where its machine came from ('pool',
+    'template', 'cold'), empty if it does not run."""
 
     id: str
     name: str
@@ -61,6 +68,8 @@ class ContainerView:
     exec_ids: tuple[str, ...]
     origin: str = ""
     failed_start: Path | None = None
+    leases: Leases = NO_LEASES
+    machine_end: Path | None = None
     restart_count: int = 0
 
 
@@ -79,13 +88,9 @@ class ExecView:
 
 def view_container(container: Container, paths: Paths) -> ContainerView:
     """How it stands now."""
-    record, running, exit = container.record, container.running, container.record.exit
-    started = container.status in (Status.RUNNING, Status.STOPPING)
-    before = Status.EXITED if exit.finished_ns else Status.CREATED
-    status = (
-        Status.RUNNING if started else before if container.status is Status.STARTING else container.status
-    )
-    failed = paths.failed_start(record.id)
+    record, guest, exit = container.record, container.guest, container.record.exit
+    status = shown_status(container)
+    failed, ended = paths.failed_start(record.id), paths.machine_end(record.id)
     return ContainerView(
         id=record.id,
         name=record.name,
@@ -97,19 +102,37 @@ def view_container(container: Container, paths: Paths) -> ContainerView:
         platform=record.platform,
         state=StateView(
             status=str(status),
-            running=started,
-            pid=running.guest.machine.pid if running is not None else 0,
+            running=status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING),
+            pid=guest.machine.pid if guest is not None else 0,
             exit_code=exit.exit_code,
             error=exit.error,
             oom_killed=exit.oom_killed,
             started_ns=exit.started_ns,
             finished_ns=exit.finished_ns,
+            health=record.health,
         ),
-        log_path=container.log.path if container.log is not None else None,
+        log_path=container.log.path if container.log and record.spec.log_driver == "json-file" else None,
         exec_ids=container.execs.running_ids(),
-        origin=running.guest.origin if running is not None else "",
-        failed_start=failed if exit.error and failed.exists() else None,
+        origin=guest.origin if guest is not None else "",
+        leases=record.leases,
+        failed_start=failed if exit.error and not exit.by_machine and failed.exists() else None,
+        machine_end=ended if exit.by_machine and ended.exists() else None,
+        restart_count=record.restart_count,
     )
+
+
+def shown_status(container: Container) -> Status:
+    """In Docker's words, which have none for a beginning and for an end under way."""
+    if container.status is Status.STOPPING:
+        return Status.RUNNING
+    if container.status is not Status.STARTING:
+        return container.status
+    before = container.before
+    if before.starts_again:
+        return Status.RESTARTING
+    if before.status in (Status.RUNNING, Status.PAUSED):
+        return before.status
+    return Status.EXITED if before.exit.finished_ns else Status.CREATED
 
 
 def view_exec(item: Exec) -> ExecView:

@@ -30,6 +30,10 @@ class Waiting:
     def on_removed(self, exit: ExitState) -> None:
         self._set(exit, *WaitCondition)
 
+    def on_kept(self, exit: ExitState) -> None:
+        """A removal has failed; the exit says why."""
+        self._set(exit, WaitCondition.REMOVED)
+
     def _set(self, exit: ExitState, *conditions: WaitCondition) -> None:
         for condition, future in self._futures:
             if condition in conditions and not future.done():

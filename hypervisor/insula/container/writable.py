@@ -17,10 +17,10 @@ from insula.paths import Paths
 SIZE = 64 << 30
 SPARES = 4
 VERSION = 1  # of the options below, part of the blank's name
-JOURNAL_MIB = 64
+JOURNAL_MIB, JOURNAL_MIB_MIN, JOURNAL_SHARE = 64, 4, 16
 MKFS_TIMEOUT = 120.0
 OPTIONS = (
-    "-F", "-q", "-m", "0", "-L", "insula", "-J", f"size={JOURNAL_MIB}", "-O", "^resize_inode",
+    "-F", "-q", "-m", "0", "-L", "insula", "-O", "^resize_inode",
     "-E", "lazy_itable_init=0,lazy_journal_init=1,nodiscard,packed_meta_blocks=1",
 )  # fmt: skip
 
@@ -48,10 +48,14 @@ class WritableDisks:
             elif path.suffix == ".spare":
                 self._spares.append(path)
 
-    async def take(self, container_id: str) -> Path:
-        """The container's own disk: made now if it has none. Raises Unavailable."""
+    async def take(self, container_id: str, size: int = 0) -> Path:
+        """The container's own disk: made now if it has none. size: bytes, 0 for the default. Raises Unavailable."""
         path = self._paths.writable_disk(container_id)
         try:
+            if size not in (0, SIZE):
+                if not await asyncio.to_thread(path.exists):
+                    await self._make(path, size)
+                return path
             spare = self._spares.pop() if self._spares else None
             if await asyncio.to_thread(_place, spare, path):
                 self._refill()
@@ -81,14 +85,21 @@ class WritableDisks:
             pass
 
     async def _make_blank(self) -> None:
-        if await asyncio.to_thread(self._blank.exists):
-            return
+        if not await asyncio.to_thread(self._blank.exists):
+            await self._make(self._blank, SIZE)
+
+    async def _make(self, path: Path, size: int) -> None:
+        """A new file system, whole or not at all."""
+        for folder in (self._blank.parent, path.parent):
+            await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         part = self._blank.with_name(f"{secrets.token_hex(8)}.part")
-        tool = process.tool("mkfs.ext4")
-        await process.run([tool, *OPTIONS, str(part), str(SIZE >> 10) + "k"], timeout=MKFS_TIMEOUT)
-        # mkfs reserves what it zeroes; the copy has only what is written.
-        await asyncio.to_thread(copy_sparse, part, self._blank)
-        await asyncio.to_thread(part.unlink)
+        options = [*OPTIONS, "-J", f"size={journal_size(size)}", str(part), f"{size >> 10}k"]
+        try:
+            await process.run([process.tool("mkfs.ext4"), *options], timeout=MKFS_TIMEOUT)
+            # mkfs reserves what it zeroes; the copy has only what is written.
+            await asyncio.to_thread(copy_sparse, part, path)
+        finally:
+            await asyncio.to_thread(part.unlink, missing_ok=True)
 
     def _copy(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -98,6 +109,11 @@ class WritableDisks:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+
+def journal_size(size: int) -> int:
+    """In MiB, for a file system of so many bytes: a small one is not to be a journal in the main."""
+    return max(JOURNAL_MIB_MIN, min(JOURNAL_MIB, (size >> 20) // JOURNAL_SHARE))
 
 
 def _place(spare: Path | None, path: Path) -> bool:

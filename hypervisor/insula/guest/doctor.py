@@ -22,6 +22,7 @@ from insula.paths import Paths
 
 TOOLS = ("bwrap", "sqfstar", "mksquashfs", "mkfs.ext4", "apt-get", "dpkg-deb", "depmod", "prlimit", "setpriv")
 DISK_LOW = 2 << 30
+QEMU_SECONDS = 20.0
 
 State = Literal["ok", "warning", "missing"]
 
@@ -52,8 +53,8 @@ async def examine(paths: Paths) -> list[Finding]:
 async def _examine_platform(paths: Paths, platform: Platform) -> list[Finding]:
     if process.find_tool(platform.qemu) is None:
         text = f"{platform.qemu} is not installed"
-        return [Finding(f"QEMU {platform.name}", "missing", text, f"apt-get install {platform.package}")]
-    found = [Finding(f"QEMU {platform.name}", "ok", platform.qemu), await _accelerator(paths, platform)]
+        return [Finding(f"QEMU {platform.name}", "missing", text, platform.install)]
+    found = [await _qemu(platform), await _accelerator(paths, platform)]
     provision = await asyncio.to_thread(find_provision, paths, platform)
     if provision is None:
         found.append(Finding(f"kernel {platform.name}", "warning", "not fetched yet; the first start does"))
@@ -65,6 +66,16 @@ async def _examine_platform(paths: Paths, platform: Platform) -> list[Finding]:
     except InsulaError as error:
         found.append(Finding(f"agent {platform.name}", "missing", error.message, error.hint))
     return found
+
+
+async def _qemu(platform: Platform) -> Finding:
+    """Its own words about its version."""
+    subject = f"QEMU {platform.name}"
+    try:
+        done = await process.run([process.tool(platform.qemu), "--version"], timeout=QEMU_SECONDS)
+    except InsulaError as error:
+        return Finding(subject, "missing", f"{platform.qemu} does not run: {error.message}", error.hint)
+    return Finding(subject, "ok", done.stdout.decode(errors="replace").partition("\n")[0][:200])
 
 
 async def _accelerator(paths: Paths, platform: Platform) -> Finding:

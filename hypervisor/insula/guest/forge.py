@@ -11,14 +11,16 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from insula.agent.boot_document import BootDocument
 from insula.agent.session import Session, open_session
 from insula.config import Config
 from insula.errors import InsulaError, Unavailable
+from insula.guest.guest import evidence, tap_names
 from insula.guest.rehearsal import Stage, open_stage, rehearse
 from insula.guest.template import (
     Template,
@@ -30,11 +32,13 @@ from insula.guest.template import (
     write_template,
 )
 from insula.machine.accelerator import PROOF_TIMEOUT, Verdict, obstacle, read_verdict, write_verdict
-from insula.machine.jail import SLOTS, Jail, open_jail_root
+from insula.machine.jail import Jail, open_jail_root
 from insula.machine.kernel import open_kernel
 from insula.machine.machine import Machine, Memory, open_machine
+from insula.machine.own_kernel import keep_own_kernel
 from insula.machine.platform import Accelerator, Platform, find_platform
-from insula.machine.spec import MachineSpec, cpu_class, memory_class
+from insula.machine.slots import take_slot
+from insula.machine.spec import Kernel, MachineSpec, cpu_class, memory_class
 from insula.paths import Paths
 
 BOOT_TIMEOUT = 90.0
@@ -60,46 +64,48 @@ class Started:
     slot: int | None
 
 
-class Slots:
-    """The ids of machines under a root daemon: each running machine has one of its own."""
+class TapSource(Protocol):
+    """Who has the network name space. Handed in by the daemon, for networks are none of a guest's business."""
 
-    def __init__(self) -> None:
-        self._taken: set[int] = set()
+    @property
+    def stands(self) -> bool:
+        """Whether taps can be had at all."""
 
-    def take(self) -> int | None:
-        if os.geteuid() != 0:
-            return None
-        slot = next(number for number in range(SLOTS) if number not in self._taken)
-        self._taken.add(slot)
-        return slot
+    async def taps(self, names: list[str]) -> list[int]:
+        """New taps, outside any network; the caller closes the descriptors. Raises Unavailable."""
 
-    def keep(self, slot: int | None) -> None:
-        """Marks an adopted machine's slot as taken."""
-        if slot is not None:
-            self._taken.add(slot)
 
-    def free(self, slot: int | None) -> None:
-        if slot is not None:
-            self._taken.discard(slot)
+class NoTaps:
+    """Machines without a network."""
+
+    stands = False
+
+    async def taps(self, names: list[str]) -> list[int]:
+        raise Unavailable(f"there is no network to put {names[0]} into")
 
 
 class Forge:
     """Everything that starts a QEMU goes through here."""
 
-    def __init__(self, paths: Paths, config: Config, rehearsal: Rehearsal) -> None:
+    def __init__(
+        self, paths: Paths, config: Config, rehearsal: Rehearsal, taps: TapSource | None = None
+    ) -> None:
         self._paths = paths
+        self._taps: TapSource = taps or NoTaps()
         self._config = config
         self._rehearsal = rehearsal
         self._templates: dict[str, Template] = {}
         self._building: dict[str, asyncio.Task[Template]] = {}
         self._verdicts: dict[str, asyncio.Task[Verdict]] = {}
         self._kernels: dict[str, MachineSpec] = {}
-        self.slots = Slots()
 
     # -- shapes
 
-    async def shape(self, platform_name: str, memory: int, cpus: float) -> MachineSpec:
-        """The machine for a container with these limits (bytes, processors; 0: none).
+    async def shape(
+        self, platform_name: str, memory: int, cpus: float, kernel: Path | None = None
+    ) -> MachineSpec:
+        """The machine for a container with these limits (bytes, processors; 0: none). kernel: an image that boots
+        instead of the platform's.
 
         Raises InvalidArgument for limits no machine has, Unavailable for what the host lacks."""
         platform = find_platform(platform_name)
@@ -108,11 +114,17 @@ class Forge:
         return MachineSpec(
             platform=platform,
             accelerator=accelerator,
-            memory=memory_class(memory),
+            memory=memory_class(memory, platform.memory_limit),
             cpus=cpu_class(cpus, accelerator, os.cpu_count() or 1),
-            kernel=base.kernel,
+            kernel=base.kernel if kernel is None else await self.own_kernel(platform, kernel),
             qemu_build=base.qemu_build,
+            taps=self._taps.stands,
         )
+
+    async def own_kernel(self, platform: Platform, path: Path) -> Kernel:
+        """A user's own kernel, as it is now. Raises InvalidArgument for what is none."""
+        kept = await asyncio.to_thread(keep_own_kernel, self._paths, platform, path)
+        return await open_kernel(self._paths, platform, kept)
 
     async def _base(self, platform: Platform, accelerator: Accelerator) -> MachineSpec:
         """The smallest shape; looked up once while the daemon runs, for it does not change under it."""
@@ -210,14 +222,26 @@ class Forge:
     @asynccontextmanager
     async def _open(self, spec: MachineSpec, memory: Memory) -> AsyncIterator[tuple[Machine, int | None]]:
         root = await open_jail_root(self._paths, spec.platform)
-        slot = self.slots.take()
-        try:
+        async with AsyncExitStack() as held:
+            jail = Jail(root, None, spec.accelerator)
+            if os.geteuid() == 0:  # an ordinary user's daemon has one id to give: its own
+                slot = take_slot(self._paths.slots)
+                held.callback(slot.free)
+                jail = Jail(root, slot.number, spec.accelerator, slot.lent)
             id = secrets.token_hex(8)
-            jail = Jail(root, slot, spec.accelerator)
-            async with open_machine(self._paths, id, spec, jail, memory) as machine:
-                yield machine, slot
-        finally:
-            self.slots.free(slot)
+            taps = await self._open_taps(id, spec)
+            try:
+                opened = open_machine(self._paths, id, spec, jail, memory, taps)
+                machine = await held.enter_async_context(opened)
+            finally:
+                for tap in taps:
+                    os.close(tap)
+            if jail.lock is not None:
+                slot.inherited()
+            yield machine, jail.slot
+
+    async def _open_taps(self, id: str, spec: MachineSpec) -> tuple[int, ...]:
+        return tuple(await self._taps.taps(list(tap_names(id)))) if spec.taps else ()
 
     # -- templates
 
@@ -295,9 +319,12 @@ async def greeted(machine: Machine, timeout: float) -> Session:
         for task in (asked, gone):
             task.cancel()
         await asyncio.gather(asked, gone, return_exceptions=True)
-    shown = "".join(c if c.isprintable() or c == "\n" else " " for c in await machine.console())
+    console = await machine.console()
+    shown = "".join(c if c.isprintable() or c == "\n" else " " for c in console)
     tail = "\n".join(shown.strip().splitlines()[-CONSOLE_LINES:])
-    raise Unavailable(f"the machine {machine.id} did not come up: {reason}\nconsole: {tail or 'empty'}")
+    error = Unavailable(f"the machine {machine.id} did not come up: {reason}\nconsole: {tail or 'empty'}")
+    error.detail = evidence(machine, console)
+    raise error
 
 
 async def whole(work: Awaitable[T]) -> T:

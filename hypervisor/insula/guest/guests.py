@@ -4,26 +4,24 @@
 that. The caller owns it. What the host lacks is said here in one line (`Unavailable`), with what to install.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from insula.agent.session import open_session
 from insula.config import Config
-from insula.errors import InsulaError, NotFound
-from insula.guest.forge import Forge, Rehearsal, Started
+from insula.errors import InsulaError
+from insula.guest.forge import Forge, Rehearsal, Started, TapSource
 from insula.guest.guest import Guest, Origin
 from insula.guest.pool import Pool
 from insula.guest.request import GuestRequest
 from insula.machine.machine import adopt_machine, kill_stray
-from insula.machine.platform import host_platform
-from insula.machine.spec import MachineSpec
+from insula.machine.platform import find_platform, host_platform
+from insula.machine.slots import keep_slot
+from insula.machine.spec import NO_THROTTLE, MachineSpec
 from insula.paths import Paths
-
-ADOPT_TIMEOUT = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +29,11 @@ log = logging.getLogger(__name__)
 class Guests:
     """All guests of one daemon."""
 
-    def __init__(self, paths: Paths, config: Config, rehearsal: Rehearsal) -> None:
+    def __init__(
+        self, paths: Paths, config: Config, rehearsal: Rehearsal, taps: TapSource | None = None
+    ) -> None:
         self._paths = paths
-        self.forge = Forge(paths, config, rehearsal)
+        self.forge = Forge(paths, config, rehearsal, taps)
         self.pool = Pool(self.forge, config)
 
     async def start(self, known: set[str]) -> None:
@@ -50,18 +50,23 @@ class Guests:
             self.pool.failure = str(error)
             log.warning("no pool: %s", error)
 
+    async def check_kernel(self, platform: str, path: Path) -> None:
+        """Raises InvalidArgument for a file that is no kernel of a platform."""
+        await self.forge.own_kernel(find_platform(platform), path)
+
     @asynccontextmanager
     async def open(self, request: GuestRequest) -> AsyncIterator[Guest]:
         """A guest for a container, its disks attached. Killed when the context is left, unless detached.
 
         Raises InvalidArgument for what no machine can be, Unavailable for what the host lacks."""
-        spec = await self.forge.shape(request.platform, request.memory, request.cpus)
+        spec = await self.forge.shape(request.platform, request.memory, request.cpus, request.kernel)
         async with AsyncExitStack() as held:
             self.pool.starting()
             held.callback(began := _Once(self.pool.started))
             started, origin = await self._have(spec, request, held)
             await self._attach(started, request)
-            guest = Guest(started.machine, started.session, origin, started.slot)
+            guest = Guest(started.machine, started.session, origin, started.slot, on_taps=spec.taps)
+            guest.record |= {"memory": spec.memory, "cpus": spec.cpus, "disks": disk_names(request)}
             guest.began = began
             yield guest
 
@@ -87,24 +92,22 @@ class Guests:
             await started.machine.attach_disk(f"layer{number}", layer, read_only=True)
         if request.writable is not None:
             await started.machine.attach_disk("writable", request.writable, read_only=False)
+        if request.throttle != NO_THROTTLE:
+            await started.machine.throttle(disk_names(request), request.throttle)
 
     @asynccontextmanager
     async def adopt(self, record: dict[str, Any]) -> AsyncIterator[Guest]:
-        """The guest of a record, left running by an earlier daemon. Raises NotFound if it is gone."""
+        """The guest of a record, left running or paused by an earlier daemon; to be greeted. Raises NotFound if it is
+        gone."""
         async with AsyncExitStack() as held:
             machine = await held.enter_async_context(adopt_machine(self._paths, str(record["machine"])))
             slot = record.get("slot")
-            self.forge.slots.keep(slot)
-            held.callback(self.forge.slots.free, slot)
-            try:
-                session = await open_session(machine.agent_socket, ADOPT_TIMEOUT)
-            except (InsulaError, TimeoutError) as error:
-                raise NotFound(f"the guest of machine {machine.id} does not answer: {error}") from error
-            except asyncio.CancelledError:
-                machine.detach()  # this daemon ends; the next one adopts
-                raise
-            held.callback(session.close)
-            yield Guest(machine, session, "adopted", slot)
+            if slot is not None:
+                held.callback(keep_slot(self._paths.slots, int(slot)).free)
+            guest = Guest(machine, None, "adopted", slot, on_taps=bool(record.get("taps")))
+            guest.record |= record
+            held.callback(guest.close_session)
+            yield guest
 
     async def fill(self, platform: str) -> int:
         """Returns, with their number, when the pool has its clones of a platform's default shape."""
@@ -124,6 +127,12 @@ class Guests:
         """Kills the idle clones and drops the templates' memory; guests in use are their owners'."""
         await self.pool.close()
         await self.forge.close()
+
+
+def disk_names(request: GuestRequest) -> list[str]:
+    """The disks that a container has."""
+    layers = [f"layer{number}" for number in range(len(request.layers))]
+    return [*layers, *(["writable"] if request.writable is not None else [])]
 
 
 class _Once:

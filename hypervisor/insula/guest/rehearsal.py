@@ -38,7 +38,9 @@ async def open_stage(paths: Paths, platform: Platform) -> Stage:
     """The rehearsal's disks, made once for each build of its program. Raises Unavailable if that is not built."""
     program = SOURCE_ROOT / "guest-agent" / "out" / platform.debian / "rehearsal"
     if not program.exists():
-        raise Unavailable(f"the rehearsal program for {platform.name} is not built ({program})", "make setup")
+        raise Unavailable(
+            f"the rehearsal program for {platform.name} is not built ({program})", "make agents"
+        )
     content = await asyncio.to_thread(program.read_bytes)
     layer = paths.kernels / f"rehearsal-{hashlib.sha256(content).hexdigest()[:16]}.squashfs"
     if not layer.exists():

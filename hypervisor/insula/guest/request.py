@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from insula.errors import InvalidArgument
-from insula.machine.spec import LAYER_DISKS
+from insula.machine.spec import LAYER_DISKS, NO_THROTTLE, Throttle
 
 
 @dataclass(frozen=True, slots=True)
 class GuestRequest:
     """A guest to be had. memory: the container's limit in bytes, 0 for none; cpus: its limit, 0 for none;
-    layers: read-only disks, lowest first; writable: the disk that takes the writes; fresh: a boot of its own
-    instead of a clone (a clone shares its template's kernel address layout)."""
+    layers: read-only disks, lowest first; writable: the disk that takes the writes; throttle: most traffic of all
+    of them; fresh: a boot of its own instead of a clone (a clone shares its template's kernel address layout);
+    kernel: another kernel image than the platform's."""
 
     platform: str
     memory: int
@@ -19,6 +20,8 @@ class GuestRequest:
     layers: tuple[Path, ...]
     writable: Path | None
     fresh: bool = False
+    throttle: Throttle = NO_THROTTLE
+    kernel: Path | None = None
 
     def __post_init__(self) -> None:
         if len(self.layers) > LAYER_DISKS:

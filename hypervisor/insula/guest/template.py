@@ -16,7 +16,7 @@ import weakref
 from pathlib import Path
 
 from insula.machine.argv import argv
-from insula.machine.spec import Descriptors, MachineSpec
+from insula.machine.spec import NICS, Descriptors, MachineSpec
 from insula.paths import Paths
 
 FORMAT = "1"
@@ -53,7 +53,9 @@ class Template:
 
 def template_key(spec: MachineSpec) -> str:
     """The digest of everything that shapes a machine: two shapes with one key make interchangeable clones."""
-    none = Descriptors(qmp=0, agent=0, kernel=0, initramfs=0, ram=0, ram_private=True, state=0)
+    none = Descriptors(
+        qmp=0, agent=0, kernel=0, initramfs=0, ram=0, ram_private=True, state=0, taps=(0,) * NICS
+    )
     cpu = _host_cpu() if spec.accelerator == "kvm" else ""
     words = [FORMAT, spec.qemu_build, spec.kernel.digest, cpu, *argv("", spec, none)]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]

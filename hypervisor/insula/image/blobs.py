@@ -8,7 +8,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -34,11 +34,11 @@ class BlobStore:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._folder = paths.blobs / "sha256"
+        self.folder = paths.blobs / "sha256"
 
     def make(self) -> None:
         """Creates the folder. Blocking, as all methods here without `async`."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._paths.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
@@ -46,7 +46,11 @@ class BlobStore:
         algorithm, _, digits = digest.partition(":")
         if algorithm != "sha256" or len(digits) != 64 or digits.strip("0123456789abcdef"):
             raise InvalidArgument(f"{digest[:80]!r} is not a sha256 digest")
-        return self._folder / digits
+        return self.folder / digits
+
+    def size(self, digests: Iterable[str]) -> int:
+        """Bytes of some blobs together."""
+        return sum(self.path(digest).stat().st_size for digest in digests)
 
     def has(self, digest: str) -> bool:
         return self.path(digest).exists()
@@ -76,7 +80,7 @@ class BlobStore:
             with self.staged() as path:
                 write_synced(path, data)
                 path.rename(self.path(digest))
-            sync_folder(self._folder)
+            sync_folder(self.folder)
         return digest
 
     def copy_from(self, source: BinaryIO, size: int, expected: str | None, what: str) -> str:
@@ -95,9 +99,9 @@ class BlobStore:
                     out.flush()
                     os.fsync(out.fileno())
                 path.rename(self.path(digest))
-                sync_folder(self._folder)
+                sync_folder(self.folder)
             except OSError as error:
-                raise full_disk(error, self._folder) from error
+                raise full_disk(error, self.folder) from error
         return digest
 
     async def read(self, digest: str) -> bytes:
@@ -110,7 +114,7 @@ class BlobStore:
     def remove_others(self, wanted: set[str]) -> int:
         """Deletes every blob whose digest is not wanted; gives the bytes that were freed."""
         freed = 0
-        for path in self._folder.iterdir():
+        for path in self.folder.iterdir():
             if f"sha256:{path.name}" not in wanted:
                 freed += path.stat().st_size
                 path.unlink(missing_ok=True)

@@ -33,13 +33,16 @@ BUSYBOX = "busybox:latest"
 PLATFORMS = ("linux/amd64", "linux/arm64")
 BINARY_MAX = 16 << 20
 PACKAGE_MAX = 64 << 20
-DEB_ARCHITECTURES = {
-    "amd64": "amd64",
-    "arm64": "arm64",
-    "386": "i386",
-    "ppc64le": "ppc64el",
-    "s390x": "s390x",
+SUITE = "bookworm"
+DEBIAN = {
+    "linux/amd64": ("amd64", SUITE),
+    "linux/arm64": ("arm64", SUITE),
+    "linux/386": ("i386", SUITE),
+    "linux/arm/v7": ("armhf", SUITE),
+    "linux/ppc64le": ("ppc64el", SUITE),
+    "linux/s390x": ("s390x", SUITE),
 }
+"""Platform → Debian's name of the architecture, and the suite that its packages are of."""
 NEEDED = {"sh", "ls", "cat", "mount", "uname", "sleep", "true"}
 APPLET = re.compile(rb"[a-z0-9_.+-]{1,32}")
 FOLDERS = {
@@ -72,9 +75,11 @@ async def bootstrap_busybox(
     try:
         for text in platforms:
             platform = parse_platform(text)
-            if platform.architecture not in DEB_ARCHITECTURES:
-                raise Unavailable(f"Debian has no busybox-static for {platform}")
-            package = await fetch_package(paths, "busybox-static", DEB_ARCHITECTURES[platform.architecture])
+            if str(platform) not in DEBIAN:
+                raise Unavailable(
+                    f"Debian has no busybox-static for {platform}", f"there is {', '.join(DEBIAN)}"
+                )
+            package = await fetch_package(paths, "busybox-static", *DEBIAN[str(platform)])
             layer = paths.staging / f"{STAGING_PREFIX}{secrets.token_hex(8)}"
             staged.append(layer)
             binary, time = await _read_binary(package)
@@ -178,6 +183,7 @@ def _make_config(platform: ImagePlatform, diff_id: str, time: int) -> bytes:
     document = {
         "architecture": platform.architecture,
         "os": platform.os,
+        **({"variant": platform.variant} if platform.variant else {}),
         "created": created,
         "config": {
             "Cmd": ["sh"],

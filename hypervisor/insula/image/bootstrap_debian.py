@@ -11,7 +11,8 @@ from pathlib import Path
 
 from insula.errors import Unavailable
 from insula.image.blobs import STAGING_PREFIX
-from insula.image.bootstrap import DEB_ARCHITECTURES
+from insula.image.bootstrap import DEBIAN as ARCHITECTURES
+from insula.image.bootstrap import SUITE
 from insula.image.change import Change
 from insula.image.record import Image
 from insula.image.reference import ImagePlatform, parse_platform
@@ -21,7 +22,6 @@ from insula.packages import KEYRING, find_mirror
 from insula.paths import Paths
 from insula.process import run, tool
 
-SUITE = "bookworm"
 DEBIAN = f"debian:{SUITE}"
 SECONDS = 1200.0
 HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
@@ -32,8 +32,8 @@ export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true LC_ALL=C.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 dpkg --force-depends --install /var/cache/apt/archives/*.deb
 dpkg --configure -a
-rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/lib/apt/lists/* /var/log/dpkg.log
-rm -rf /var/log/apt /var/log/bootstrap.log
+rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/log/dpkg.log /var/log/bootstrap.log
+find /var/lib/apt/lists /var/log/apt -type f -delete
 dpkg --audit
 """
 """Run by `/bin/sh -c` as root; ends with status 0 when every package is configured."""
@@ -46,14 +46,21 @@ def make_debian_change(platform: ImagePlatform) -> Change:
     return Change(DEBIAN, str(platform), "insula bootstrap debian", FINISHED, beside=True)
 
 
+def debian_architecture(platform: ImagePlatform) -> str:
+    """Debian's name for it. Raises Unavailable for what this suite is not made for."""
+    architecture, suite = ARCHITECTURES.get(str(platform), ("", ""))
+    if suite != SUITE:
+        raise Unavailable(f"Debian {SUITE} is not made for {platform}")
+    return architecture
+
+
 async def bootstrap_first_stage(store: ImageStore, paths: Paths, platform: str) -> Image:
     """The first stage's image, tagged insula/debian-first-stage:ARCHITECTURE. Raises Unavailable."""
     wanted = parse_platform(platform)
-    if wanted.architecture not in DEB_ARCHITECTURES:
-        raise Unavailable(f"Debian {SUITE} is not made for {wanted}")
+    architecture = debian_architecture(wanted)
     archive = paths.staging / f"{STAGING_PREFIX}debian-{wanted.architecture}-{os.getpid()}.tar"
     try:
-        await _extract(paths, DEB_ARCHITECTURES[wanted.architecture], archive)
+        await _extract(paths, architecture, archive)
         change = Change(
             f"insula/debian-first-stage:{wanted.architecture}", str(wanted), "first stage", FINISHED
         )

@@ -24,12 +24,13 @@ from insula.image.blobs import BlobStore, full_disk, sync_folder
 from insula.image.jail import JailLimits, jail_argv
 from insula.image.layer import Limits
 from insula.image.thread import in_thread
+from insula.lent import open_lent_blocking
 from insula.paths import Paths
 from insula.process import TAIL, run
 
 MAX_LAYER_DISKS = 8
 CONVERTERS_MAX = 2
-VERSION = "v1"
+VERSION = "v2"
 SECONDS = 1800.0
 XCPU_STATUS = 128 + 24
 
@@ -55,7 +56,7 @@ class DiskStore:
     """The folder of layer disks."""
 
     def __init__(self, paths: Paths, blobs: BlobStore, limits: Limits, jail_limits: JailLimits) -> None:
-        self._folder = paths.layer_disks
+        self.folder = paths.layer_disks
         self._blobs = blobs
         self._limits = limits
         self._jail_limits = jail_limits
@@ -64,7 +65,7 @@ class DiskStore:
         self._slots = asyncio.Semaphore(CONVERTERS_MAX)
 
     def path(self, name: str) -> Path:
-        return self._folder / name
+        return self.folder / name
 
     def size(self, names: Sequence[str]) -> int:
         """Bytes of some disks together. Blocking."""
@@ -76,7 +77,7 @@ class DiskStore:
     def remove_others(self, wanted: set[str]) -> int:
         """Deletes every disk that is not wanted; gives the bytes that were freed. Blocking."""
         freed = 0
-        for path in self._folder.iterdir():
+        for path in self.folder.iterdir():
             if path.name not in wanted:
                 freed += path.stat().st_size
                 path.unlink(missing_ok=True)
@@ -184,12 +185,12 @@ class DiskStore:
         def rename() -> None:
             staged.chmod(0o400)
             staged.rename(self.path(name))
-            sync_folder(self._folder)
+            sync_folder(self.folder)
 
         try:
             await in_thread(rename)
         except OSError as error:
-            raise full_disk(error, self._folder) from error
+            raise full_disk(error, self.folder) from error
         return name
 
     # -- the converter
@@ -213,7 +214,7 @@ class DiskStore:
 
     def _open(self, digests: Sequence[str], out: Path, descriptors: list[int]) -> None:
         for digest in digests:
-            descriptors.append(os.open(self._blobs.path(digest), os.O_RDONLY | os.O_CLOEXEC))
+            descriptors.append(open_lent_blocking(self._blobs.path(digest)))
         descriptors.append(os.open(out, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _died(self, status: int, stderr: bytes) -> InsulaError:

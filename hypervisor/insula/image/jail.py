@@ -50,7 +50,8 @@ def jail_argv(request: str, limits: JailLimits) -> list[str]:
     for folder, place in ((source / "insula", SOURCE), (library, LIBRARY)):
         target = place / folder.name
         argv += [*_folders(target), "--ro-bind", str(folder), str(target)]
-    argv += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/", "--clearenv", "--chdir", "/", "--"]
+    argv += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--remount-ro", "/"]
+    argv += ["--clearenv", "--chdir", "/", "--"]
     if is_root:
         user = str(CONVERTER_USER)
         argv += [tool("setpriv"), "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs"]

@@ -18,7 +18,8 @@ TAG = "tag"
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image of one platform. size: bytes of its disks; loaded_at: Unix nanoseconds; manifest: the digest
+    """One image of one platform. size: bytes of its disks and blobs on the host; disk_size: of its disks alone, about
+    what a container sees; loaded_at: Unix nanoseconds; manifest: the digest
     of the manifest that it came with, or empty; repo_tags and repo_digests: in the familiar form."""
 
     id: str
@@ -26,6 +27,7 @@ class Image:
     layers: tuple[LayerBlob, ...]
     disks: tuple[str, ...]
     size: int
+    disk_size: int
     loaded_at: int
     manifest: str = ""
     parent: str = ""
@@ -55,6 +57,7 @@ class Image:
             "layers": [[layer.digest, layer.diff_id] for layer in self.layers],
             "disks": list(self.disks),
             "size": self.size,
+            "disk_size": self.disk_size,
             "loaded_at": self.loaded_at,
             "manifest": self.manifest,
             "parent": self.parent,
@@ -78,6 +81,7 @@ def image_from_document(config: ImageConfig, document: dict[str, Any]) -> Image:
         layers=tuple(LayerBlob(digest, diff_id) for digest, diff_id in document["layers"]),
         disks=tuple(document["disks"]),
         size=document["size"],
+        disk_size=document.get("disk_size", document["size"]),
         loaded_at=document["loaded_at"],
         manifest=document["manifest"],
         parent=document["parent"],

@@ -25,6 +25,9 @@ FLAGS = 0x0001 | 0x0002 | 0x0008 | 0x0010 | 0x0100 | 0x0800  # no compression of
 ZEROS = bytes(BLOCK_SIZE)
 PREFIXES = {b"user.": 0, b"trusted.": 1, b"security.": 2}
 TYPES = {"dir": 1, "file": 2, "symlink": 3, "block": 4, "char": 5, "fifo": 6}
+UNUSED = {b"user.insula": b""}
+"""Attributes that no file has: an image without a table of them refuses listxattr (EOPNOTSUPP), and
+the kernel takes no empty table."""
 EXTENDED = 7  # added to the type of an inode that has attributes
 
 
@@ -262,13 +265,14 @@ def finish_image(out: BinaryIO, root: Node) -> int:
             node.number = count
     tables = Tables()
     tables.id(0)
+    tables.xattr_index(UNUSED)
     for node, parent in _walk(root):
         tables.put(node, count + 1 if node is root else parent.number)
     starts = _write_tables(out, tables)
     end = out.tell()
     block, offset = block_of(root.place)
     head = struct.pack(
-        "<IIIIIHHHHHHQQQQQQQQ", 0x73717368, count, 0, BLOCK_SIZE, 0, 1, BLOCK_LOG, _flags(tables),
+        "<IIIIIHHHHHHQQQQQQQQ", 0x73717368, count, 0, BLOCK_SIZE, 0, 1, BLOCK_LOG, FLAGS,
         len(tables.ids), 4, 0, block << 16 | offset, end, starts["id"], starts["xattr"],
         starts["inode"], starts["directory"], starts["fragment"], NO_TABLE,
     )  # fmt: skip
@@ -277,10 +281,6 @@ def finish_image(out: BinaryIO, root: Node) -> int:
     out.write(head)
     out.flush()
     return count
-
-
-def _flags(tables: Tables) -> int:
-    return FLAGS | (0 if tables.xattr_ids else 0x0200)
 
 
 def _write_tables(out: BinaryIO, tables: Tables) -> dict[str, int]:
@@ -294,12 +294,10 @@ def _write_tables(out: BinaryIO, tables: Tables) -> dict[str, int]:
     positions = ids.write(out)
     starts["id"] = out.tell()
     out.write(struct.pack(f"<{len(positions)}Q", *positions))
-    starts["xattr"] = NO_TABLE
-    if tables.xattr_ids:
-        first = out.tell()
-        tables.xattrs.write(out)
-        positions = tables.xattr_records.write(out)
-        starts["xattr"] = out.tell()
-        out.write(struct.pack("<QII", first, len(tables.xattr_ids), 0))
-        out.write(struct.pack(f"<{len(positions)}Q", *positions))
+    first = out.tell()
+    tables.xattrs.write(out)
+    positions = tables.xattr_records.write(out)
+    starts["xattr"] = out.tell()
+    out.write(struct.pack("<QII", first, len(tables.xattr_ids), 0))
+    out.write(struct.pack(f"<{len(positions)}Q", *positions))
     return starts

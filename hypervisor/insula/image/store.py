@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from insula.database import Database, Transaction
@@ -28,6 +29,7 @@ from insula.image.manifest import parse_config
 from insula.image.record import IMAGE, TAG, Image, NewImage, Removed, Rootfs, Tag, image_from_document
 from insula.image.reference import parse_platform, parse_reference
 from insula.image.thread import in_thread
+from insula.image.usage import ImagesUsage, measure_images
 from insula.paths import Paths
 
 log = logging.getLogger(__name__)
@@ -92,6 +94,11 @@ class ImageStore:
     def platforms(self, reference: str) -> tuple[str, ...]:
         """The platforms that a reference has. Raises NotFound, InvalidArgument."""
         return tuple(sorted(self._catalog.candidates(reference)))
+
+    async def usage(self) -> ImagesUsage:
+        """What all images take of the disk."""
+        images = list(self._catalog.images.values())
+        return await in_thread(measure_images, images, self._disks.folder, self._blobs.folder)
 
     # -- additions
 
@@ -176,11 +183,12 @@ class ImageStore:
         await in_thread(self._blobs.write_bytes, item.config)
         layers = tuple(LayerBlob(*pair) for pair in zip(item.layers, config.diff_ids, strict=True))
         disks = await self._disks.make(layers)
-        size = await in_thread(self._disks.size, disks)
-        return Image(
-            id=config.id, config=config, layers=layers, disks=disks, size=size, loaded_at=time.time_ns(),
-            manifest=item.manifest, parent=item.parent, comment=item.comment,
+        disk_size = await in_thread(self._disks.size, disks)
+        image = Image(
+            id=config.id, config=config, layers=layers, disks=disks, size=0, disk_size=disk_size,
+            loaded_at=time.time_ns(), manifest=item.manifest, parent=item.parent, comment=item.comment,
         )  # fmt: skip
+        return replace(image, size=disk_size + await in_thread(self._blobs.size, image.blobs()))
 
     async def _commit(self, pairs: Sequence[tuple[NewImage, Image]]) -> None:
         """Writes all records, then shows them. Images of one operation under one tag are its platforms."""

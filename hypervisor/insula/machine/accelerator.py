@@ -28,7 +28,7 @@ class Verdict:
 def obstacle(platform: Platform) -> str | None:
     """Why KVM cannot even be tried for a platform, or None."""
     if not platform.native:
-        return f"the host is {os.uname().machine}, not {platform.host}"
+        return f"the host is {os.uname().machine}, not {platform.hosts[0]}"
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:

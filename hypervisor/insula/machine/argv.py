@@ -4,6 +4,7 @@ It is one for template, clone and cold boot: only the mapping of the RAM and `-i
 state fits no other shape. Each section is one function.
 """
 
+from insula.machine.platform import Bus
 from insula.machine.spec import LAYER_DISKS, NICS, Descriptors, MachineSpec
 
 PLACEHOLDER_BYTES = 1 << 40
@@ -22,10 +23,10 @@ def argv(name: str, spec: MachineSpec, fds: Descriptors) -> list[str]:
         *_process(name),
         *_board(spec, fds),
         *_boot(spec, fds),
-        *_console(),
-        *_control(fds),
-        *_disks(),
-        *_network(),
+        *_console(spec.platform.console_device),
+        *_control(spec.platform.bus, fds),
+        *_disks(spec.platform.bus),
+        *_network(spec, fds),
         *_incoming(fds),
     ]
 
@@ -46,7 +47,7 @@ def _board(spec: MachineSpec, fds: Descriptors) -> list[str]:
     return [
         "-M", spec.platform.machine, "-accel", accelerator, "-cpu", spec.platform.tuning(spec.accelerator).cpu,
         "-smp", str(spec.cpus), "-m", f"{spec.memory}M", "-object", ram,
-        "-global", "virtio-mmio.force-legacy=false",
+        *(word for setting in spec.platform.bus.settings for word in ("-global", setting)),
     ]  # fmt: skip
 
 
@@ -58,39 +59,43 @@ def _boot(spec: MachineSpec, fds: Descriptors) -> list[str]:
     ]  # fmt: skip
 
 
-def _console() -> list[str]:
-    """The guest's console goes round in a ring of QEMU's: bounded, and read by QMP when something failed."""
-    return ["-chardev", f"ringbuf,id=console,size={CONSOLE_BYTES}", "-serial", "chardev:console"]
+def _console(device: str) -> list[str]:
+    """The guest's console goes round in a ring of QEMU's: bounded, and read by QMP when something failed.
+
+    device: what shows it where a machine has no serial port of its own."""
+    shown = ["-device", f"{device},chardev=console"] if device else ["-serial", "chardev:console"]
+    return ["-chardev", f"ringbuf,id=console,size={CONSOLE_BYTES}", *shown]
 
 
-def _control(fds: Descriptors) -> list[str]:
+def _control(bus: Bus, fds: Descriptors) -> list[str]:
     return [
         "-chardev", f"socket,id=qmp,fd={fds.qmp},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
-        "-device", "virtio-serial-device,id=serial,max_ports=2",
+        "-device", f"virtio-serial-{bus.suffix},id=serial,max_ports=2",
         "-chardev", f"socket,id=agent,fd={fds.agent},server=on,wait=off",
         "-device", "virtserialport,id=agent-port,chardev=agent,name=insula.agent",
-        "-device", "virtio-rng-device,id=rng",
+        "-device", f"virtio-rng-{bus.suffix},id=rng",
     ]  # fmt: skip
 
 
-def _disks() -> list[str]:
+def _disks(bus: Bus) -> list[str]:
     words = []
     for disk in (*(f"layer{n}" for n in range(LAYER_DISKS)), "writable"):
         read_only = "off" if disk == "writable" else "on"
         words += [
             "-blockdev",
             f"driver=null-co,node-name={disk}-empty,size={PLACEHOLDER_BYTES},read-zeroes=on,read-only={read_only}",
-            "-device", f"virtio-blk-device,id={disk},drive={disk}-empty,serial={disk}",
+            "-device", f"virtio-blk-{bus.suffix},id={disk},drive={disk}-empty,serial={disk}",
         ]  # fmt: skip
     return words
 
 
-def _network() -> list[str]:
+def _network(spec: MachineSpec, fds: Descriptors) -> list[str]:
+    """On taps of the machine's own, or on hubs with nothing else on them: then it has no network."""
     words = []
     for n in range(NICS):
         words += [
-            "-netdev", f"hubport,id=net{n},hubid={n}",
-            "-device", f"virtio-net-device,id=nic{n},netdev=net{n}",
+            "-netdev", f"tap,id=net{n},fd={fds.taps[n]}" if spec.taps else f"hubport,id=net{n},hubid={n}",
+            "-device", f"virtio-net-{spec.platform.bus.suffix},id=nic{n},netdev=net{n}",
         ]  # fmt: skip
     return words
 

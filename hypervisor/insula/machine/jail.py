@@ -28,8 +28,6 @@ FIRST_ID = 0x7000_0000
 """Ids of machines under a root daemon: above any that distributions hand out, in steps of one range each, so
 that a machine may later map a whole range."""
 ID_RANGE = 65536
-SLOTS = 4096
-
 OPEN_FILES = 256
 THREADS = 256
 
@@ -47,11 +45,13 @@ class JailRoot:
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """One machine's confinement. slot: which id, under a root daemon; None: the daemon's own id."""
+    """One machine's confinement. slot: which id, under a root daemon; None: the daemon's own id. lock: a descriptor
+    that QEMU inherits, for the slot is its own as long as it lives."""
 
     root: JailRoot
     slot: int | None
     accelerator: Accelerator
+    lock: int | None = None
 
 
 def jail_argv(jail: Jail, info_fd: int, command: list[str]) -> list[str]:
@@ -93,7 +93,7 @@ async def open_jail_root(paths: Paths, platform: Platform) -> JailRoot:
     if binary is None:
         raise Unavailable(
             f"{platform.name} needs {platform.qemu}, which is not installed",
-            f"apt-get install {platform.package}",
+            platform.install,
         )
     files = await asyncio.to_thread(_files, Path(binary), platform)
     build = _build(files)

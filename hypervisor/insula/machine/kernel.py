@@ -7,13 +7,14 @@ everything they were made from, so they are rebuilt exactly when an input change
 """
 
 import asyncio
-import gzip
 import hashlib
 import io
 import json
 import lzma
 import shutil
 import subprocess
+import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from insula.paths import SOURCE_ROOT, Paths
 FORMAT = "1"
 """Goes into every digest: raise it when this file makes something else from the same inputs."""
 
+KERNEL_MAX = 512 << 20
 ELF = b"\x7fELF"
 
 
@@ -46,15 +48,25 @@ def agent_binary(platform: Platform) -> Path:
     """The guest agent of a platform. Raises Unavailable if it was not built."""
     path = SOURCE_ROOT / "guest-agent" / "out" / platform.debian / "insula-agent"
     if not path.exists():
-        raise Unavailable(f"the guest agent for {platform.name} is not built ({path})", "make setup")
+        raise Unavailable(f"the guest agent for {platform.name} is not built ({path})", "make agents")
     return path
 
 
-async def open_kernel(paths: Paths, platform: Platform, own_kernel: Path | None = None) -> Kernel:
+@dataclass(frozen=True, slots=True)
+class OwnKernel:
+    """A kernel that a user has named (machine/own_kernel.py). image: the copy that boots; digest: of its content;
+    version: as it tells itself."""
+
+    image: Path
+    digest: str
+    version: str
+
+
+async def open_kernel(paths: Paths, platform: Platform, own_kernel: OwnKernel | None = None) -> Kernel:
     """The kernel and initramfs of a platform, made if they are not there yet.
 
-    own_kernel: another kernel image to boot, with the modules of Debian's. Raises Unavailable if the package
-    cannot be had or the agent is not built."""
+    own_kernel: boots instead, with the modules of the platform's only if they are of its very version. Raises
+    Unavailable if the package cannot be had or the agent is not built."""
     provision = find_provision(paths, platform) or await _provision(paths, platform)
     return await asyncio.to_thread(_initramfs, paths, platform, provision, own_kernel)
 
@@ -100,7 +112,8 @@ def _keep(paths: Paths, platform: Platform, work: Path, deb: Path, version: str)
     made = paths.staging / folder.name
     shutil.rmtree(made, ignore_errors=True)
     (made / "modules").mkdir(parents=True)
-    image = (work / "boot" / f"vmlinuz-{version}").read_bytes()
+    # Debian's architectures differ in whether theirs is compressed, and so in its name
+    image = next((work / "boot").glob(f"vmlinu[xz]-{version}")).read_bytes()
     (made / "kernel").write_bytes(decompressed_kernel(image) if platform.decompress_kernel else image)
     (made / "kernel").chmod(0o644)
     names = []
@@ -146,21 +159,28 @@ def _module_name(file: str) -> str:
 
 
 def decompressed(data: bytes) -> bytes:
-    """A file as it was before gzip, xz, zstd or lz4; unchanged if it is none of these."""
+    """A file as it was before gzip, xz, zstd or lz4, but no more of it than a kernel may have; unchanged if it is
+    none of these."""
     if data[:2] == b"\x1f\x8b":
-        return gzip.decompress(data)
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, KERNEL_MAX)
     if data[:6] == b"\xfd7zXZ\0":
-        return lzma.LZMADecompressor().decompress(data)
+        return lzma.LZMADecompressor().decompress(data, KERNEL_MAX)
     if data[:4] == b"\x28\xb5\x2f\xfd":
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read(KERNEL_MAX)
     if data[:4] in (b"\x02\x21\x4c\x18", b"\x04\x22\x4d\x18"):
         return _lz4(data)
     return data
 
 
 def _lz4(data: bytes) -> bytes:
-    lz4 = process.tool("lz4")
-    return subprocess.run([lz4, "-dc"], input=data, stdout=subprocess.PIPE, check=False).stdout
+    with tempfile.TemporaryFile() as given:
+        given.write(data)
+        given.seek(0)
+        with subprocess.Popen([process.tool("lz4"), "-dc"], stdin=given, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            found = child.stdout.read(KERNEL_MAX)
+            child.kill()
+    return found
 
 
 def decompressed_kernel(image: bytes) -> bytes:
@@ -181,20 +201,24 @@ def decompressed_kernel(image: bytes) -> bytes:
     return kernel
 
 
-def _initramfs(paths: Paths, platform: Platform, provision: Provision, own_kernel: Path | None) -> Kernel:
+def _initramfs(
+    paths: Paths, platform: Platform, provision: Provision, own_kernel: OwnKernel | None
+) -> Kernel:
     agent = agent_binary(platform).read_bytes()
-    image = own_kernel or provision.folder / "kernel"
+    image, version, modules = provision.folder / "kernel", provision.version, provision.modules
     parts = [FORMAT.encode(), provision.digest.encode(), hashlib.sha256(agent).digest()]
     if own_kernel is not None:
-        parts.append(hashlib.sha256(own_kernel.read_bytes()).digest())
+        image, version = own_kernel.image, own_kernel.version
+        modules = modules if version == provision.version else ()
+        parts.append(f"{own_kernel.digest} {len(modules)}".encode())
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     target = paths.kernels / f"initramfs-{platform.debian}-{digest[:16]}"
     if not target.exists():
         made = paths.staging / target.name
-        made.write_bytes(_cpio(agent, provision.modules))
+        made.write_bytes(_cpio(agent, modules))
         made.chmod(0o644)
         made.rename(target)
-    return Kernel(image, target, digest, provision.version)
+    return Kernel(image, target, digest, version)
 
 
 def _cpio(agent: bytes, modules: tuple[Path, ...]) -> bytes:

@@ -14,16 +14,19 @@ import shlex
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from insula.errors import Internal, NotFound, Unavailable
+from insula.lent import open_lent
 from insula.machine.argv import argv
+from insula.machine.host_usage import read_host_usage
 from insula.machine.jail import Jail, jail_argv
 from insula.machine.qmp import Monitor, open_monitor
-from insula.machine.spec import Descriptors, MachineSpec
+from insula.machine.spec import Descriptors, MachineSpec, Throttle
 from insula.paths import Paths
 from insula.process import HeldProcess, spawn_session
 
@@ -32,6 +35,13 @@ log = logging.getLogger(__name__)
 START_TIMEOUT = 30.0
 WORDS_BYTES = 1 << 16
 KILL_ROUNDS = 8  # a program that was killed may have started the next one just before
+
+
+class Gone(StrEnum):
+    """How a machine has ended, in a few words."""
+
+    KILLED = "its QEMU was killed"
+    STOPPED = "its guest stopped"  # a panic, a reset, a power-off: QEMU still stands, and can be asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +76,22 @@ class Machine:
     async def attach_disk(self, disk: str, path: Path, *, read_only: bool) -> None:
         """Puts a raw image in the place of a placeholder ('layer0' … 'writable'); the guest must not have opened
         the disk. Opened here, so the jail needs no right to the file."""
-        flags = os.O_CLOEXEC | (os.O_RDONLY if read_only else os.O_RDWR)
-        descriptor = await asyncio.to_thread(os.open, path, flags)
+        if read_only:
+            descriptor = await open_lent(path)
+        else:
+            descriptor = await asyncio.to_thread(os.open, path, os.O_RDWR | os.O_CLOEXEC)
         try:
             await self.monitor.attach_disk(disk, descriptor, read_only=read_only)
         finally:
             os.close(descriptor)
 
-    async def gone(self) -> str:
-        """Returns when QEMU has ended or the guest has stopped for good, with the reason in a few words."""
+    async def throttle(self, disks: Sequence[str], limits: Throttle) -> None:
+        """Holds disks to limits of their traffic, all together."""
+        for disk in disks:
+            await self.monitor.throttle(disk, limits)
+
+    async def gone(self) -> Gone:
+        """Returns when QEMU has ended or the guest has stopped for good."""
         stopped = asyncio.create_task(self._stopped())
         ended = asyncio.create_task(self._held.wait())
         try:
@@ -82,7 +99,7 @@ class Machine:
         finally:
             for task in (stopped, ended):
                 task.cancel()
-        return "its QEMU was killed" if self._held.gone else "its guest stopped"
+        return Gone.KILLED if self._held.gone else Gone.STOPPED
 
     async def _stopped(self) -> None:
         """A monitor that fails says nothing: QEMU's death, by the pidfd, does."""
@@ -90,6 +107,18 @@ class Machine:
             await self.monitor.stopped()
         except (Unavailable, Internal):
             await self._held.wait()
+
+    async def pause(self) -> None:
+        """Stops the processors; everything else of the guest stays as it is, its clocks too."""
+        await self.monitor.execute("stop")
+
+    async def resume(self) -> None:
+        """Lets the processors go on. Nothing happens if they do."""
+        await self.monitor.execute("cont")
+
+    async def is_paused(self) -> bool:
+        """Whether the processors stand still because `pause` was called, by an earlier daemon perhaps."""
+        return bool((await self.monitor.execute("query-status"))["status"] == "paused")
 
     async def console(self) -> str:
         """The end of the guest's console, as text; empty if QEMU is gone."""
@@ -106,9 +135,9 @@ class Machine:
 
     def pss(self) -> int:
         """Memory in bytes, shared pages counted in part."""
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        found = read_host_usage(self.pid).proportional
+        if found is not None:
+            return found
         raise Internal(f"the kernel tells no Pss of process {self.pid}")
 
     def detach(self) -> None:
@@ -130,7 +159,7 @@ class Machine:
 
 @asynccontextmanager
 async def open_machine(
-    paths: Paths, id: str, spec: MachineSpec, jail: Jail, memory: Memory
+    paths: Paths, id: str, spec: MachineSpec, jail: Jail, memory: Memory, taps: tuple[int, ...] = ()
 ) -> AsyncIterator[Machine]:
     """Starts a machine. Returns as soon as its monitor answers; its guest may still be booting.
 
@@ -140,7 +169,7 @@ async def open_machine(
     folder.mkdir(mode=0o700)
     async with AsyncExitStack() as held:
         try:
-            machine = await _start(held, paths, id, spec, _Start(jail, memory, words))
+            machine = await _start(held, paths, id, spec, _Start(jail, memory, words, taps))
         except BaseException:
             os.close(words)
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
@@ -158,6 +187,7 @@ class _Start:
     jail: Jail
     memory: Memory
     words: int
+    taps: tuple[int, ...]
 
 
 async def _start(held: AsyncExitStack, paths: Paths, id: str, spec: MachineSpec, start: _Start) -> Machine:
@@ -166,14 +196,14 @@ async def _start(held: AsyncExitStack, paths: Paths, id: str, spec: MachineSpec,
     try:
         process = HeldProcess(pid)
     except ProcessLookupError:
-        raise Unavailable(_start_failure(id, start.words)) from None
+        raise _start_failure(id, start.words, command) from None
     try:
         monitor = await held.enter_async_context(open_monitor(paths.qmp_socket(id)))
     except BaseException as error:
         process.send(signal.SIGKILL)
         process.close()
         if isinstance(error, Unavailable):
-            raise Unavailable(f"{_start_failure(id, start.words)}\n{error}") from error
+            raise _start_failure(id, start.words, command, f"\n{error}") from error
         raise
     machine = Machine(id, paths, process, monitor, start.words)
     machine.command = command
@@ -188,9 +218,10 @@ def _bounded_file(name: str) -> int:
     return descriptor
 
 
-def _start_failure(id: str, words: int) -> str:
+def _start_failure(id: str, words: int, command: list[str], more: str = "") -> Unavailable:
     said = os.pread(words, WORDS_BYTES, 0).rstrip(b"\0").decode(errors="replace").strip()
-    return f"the machine {id} did not start: {said or 'QEMU said nothing'}"
+    told = f"the machine {id} did not start: {said or 'QEMU said nothing'}{more}"
+    return Unavailable(told, detail=f"command: {shlex.join(command)}\n")
 
 
 async def _spawn(paths: Paths, id: str, spec: MachineSpec, start: _Start) -> tuple[int, list[str]]:
@@ -202,14 +233,16 @@ async def _spawn(paths: Paths, id: str, spec: MachineSpec, start: _Start) -> tup
         fds = Descriptors(
             qmp=given.listen(paths.qmp_socket(id)),
             agent=given.listen(paths.agent_socket(id)),
-            kernel=given.stub() if stub else given.open(spec.kernel.image),
-            initramfs=given.stub() if stub else given.open(spec.kernel.initramfs),
+            kernel=given.stub() if stub else await given.lend(spec.kernel.image),
+            initramfs=given.stub() if stub else await given.lend(spec.kernel.initramfs),
             ram=memory.descriptor,
             ram_private=memory.private,
             state=memory.state,
+            taps=start.taps,
         )
         command = jail_argv(start.jail, info_write, argv(id, spec, fds))
-        passed = [*given.descriptors, memory.descriptor, *([] if memory.state is None else [memory.state])]
+        passed = [*given.descriptors, *start.taps, memory.descriptor]
+        passed += [fd for fd in (memory.state, start.jail.lock) if fd is not None]
         log.debug("starting: %s", shlex.join(command))
         leader = spawn_session(command, start.words, passed)
         given.close_one(info_write)
@@ -219,7 +252,7 @@ async def _spawn(paths: Paths, id: str, spec: MachineSpec, start: _Start) -> tup
         except BaseException as error:
             _kill_session(leader)
             if isinstance(error, (TimeoutError, ValueError, KeyError, TypeError)):
-                raise Unavailable(_start_failure(id, start.words)) from error
+                raise _start_failure(id, start.words, command) from error
             raise
     (paths.machine(id) / "pid").write_text(str(pid))
     return pid, command
@@ -251,8 +284,8 @@ class _Inherited:
         self.descriptors.append(write)
         return read, write
 
-    def open(self, path: Path) -> int:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    async def lend(self, path: Path) -> int:
+        descriptor = await open_lent(path)
         self._stack.append(descriptor)
         self.descriptors.append(descriptor)
         return descriptor

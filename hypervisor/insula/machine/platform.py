@@ -25,20 +25,36 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
+class Bus:
+    """How a machine's virtio devices are attached. suffix: of QEMU's device names; settings: `-global` words;
+    modules: of the guest's kernel, where it has them as modules."""
+
+    suffix: str
+    settings: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
-    """One row of the table. debian: Debian's name of the architecture; host: `uname -m` of such a host."""
+    """One row of the table.
+
+    debian: Debian's name of the architecture; hosts: `uname -m` of hosts whose KVM may serve it, the first its own
+    guests'; packages: what brings its QEMU; memory_limit: MiB that its machines can have at most."""
 
     name: str
     debian: str
-    host: str
+    hosts: tuple[str, ...]
     qemu: str
-    package: str
+    packages: tuple[str, ...]
     machine: str
+    bus: Bus
     kernel: str
     suite: str
     zig: str
     console: str
+    console_device: str
     firmware: tuple[str, ...]
+    memory_limit: int
     decompress_kernel: bool
     stub_kernel_in_clones: bool
     modules: tuple[str, ...]
@@ -49,9 +65,14 @@ class Platform:
         return self.kvm if accelerator == "kvm" else self.tcg
 
     @property
+    def install(self) -> str:
+        """The command that brings its QEMU."""
+        return f"apt-get install {' '.join(self.packages)}"
+
+    @property
     def native(self) -> bool:
-        """Whether the host has this architecture."""
-        return os.uname().machine == self.host
+        """Whether the host's processors can run it themselves."""
+        return os.uname().machine in self.hosts
 
 
 @functools.cache
@@ -59,7 +80,8 @@ def platforms() -> dict[str, Platform]:
     """All rows, by name."""
     table = tomllib.loads((SOURCE_ROOT / "images" / "platforms.toml").read_text())
     common = table.pop("common")
-    return {name: _row(name, row, common) for name, row in table.items()}
+    buses = {name: _bus(bus) for name, bus in table.pop("bus").items()}
+    return {name: _row(name, row, common, buses[row["bus"]]) for name, row in table.items()}
 
 
 def find_platform(name: str) -> Platform:
@@ -77,7 +99,11 @@ def host_platform() -> Platform:
     return next((row for row in rows if row.native), rows[0])
 
 
-def _row(name: str, row: dict[str, Any], common: dict[str, Any]) -> Platform:
+def _bus(bus: dict[str, Any]) -> Bus:
+    return Bus(bus["suffix"], tuple(bus["settings"]), tuple(bus["modules"]))
+
+
+def _row(name: str, row: dict[str, Any], common: dict[str, Any], bus: Bus) -> Platform:
     def tuning(accelerator: str, shared: str) -> Tuning:
         own = row[accelerator]
         words = f"console={row['console']} {common['command_line']} {shared} {own['command_line']}"
@@ -86,18 +112,21 @@ def _row(name: str, row: dict[str, Any], common: dict[str, Any]) -> Platform:
     return Platform(
         name=name,
         debian=row["debian"],
-        host=row["host"],
+        hosts=tuple(row["hosts"]),
         qemu=row["qemu"],
-        package=row["package"],
+        packages=tuple(row["packages"]),
         machine=row["machine"],
+        bus=bus,
         kernel=row["kernel"],
         suite=row.get("suite", common["suite"]),
         zig=row["zig"],
         console=row["console"],
+        console_device=row.get("console_device", ""),
         firmware=tuple(row["firmware"]),
+        memory_limit=row.get("memory_limit", common["memory_limit"]),
         decompress_kernel=row["decompress_kernel"],
         stub_kernel_in_clones=row["stub_kernel_in_clones"],
-        modules=tuple(row.get("modules", common["modules"])),
+        modules=(*bus.modules, *common["modules"]),
         tcg=tuning("tcg", common["command_line_tcg"]),
         kvm=tuning("kvm", ""),
     )

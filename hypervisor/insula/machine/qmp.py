@@ -17,10 +17,12 @@ from qemu.qmp import QMPClient, QMPError
 from qemu.qmp.qmp_client import ExecuteError
 
 from insula.errors import Internal, Unavailable
+from insula.machine.spec import Throttle
 
 CONNECT_TIMEOUT = 30.0
 COMMAND_TIMEOUT = 30.0
 CONSOLE_TAIL = 1 << 16
+THROTTLE_MAX = 10**15  # QEMU takes no rate above (include/qemu/throttle.h)
 
 logging.getLogger("qemu").setLevel(
     logging.CRITICAL
@@ -35,10 +37,14 @@ class Monitor:
 
     async def execute(self, command: str, **arguments: Any) -> Any:
         """Runs one command and returns its answer. Underscores in names become hyphens."""
-        named = {key.replace("_", "-"): value for key, value in arguments.items()}
+        return await self._execute(
+            command, {key.replace("_", "-"): value for key, value in arguments.items()}
+        )
+
+    async def _execute(self, command: str, arguments: dict[str, Any]) -> Any:
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT):
-                return await self._client.execute(command, named)
+                return await self._client.execute(command, arguments)
         except ExecuteError as error:
             raise Internal(f"QEMU refused {command}: {error}") from error
         except (QMPError, OSError, EOFError, TimeoutError) as error:
@@ -55,6 +61,16 @@ class Monitor:
             "blockdev-add", driver="raw", node_name=node, read_only=read_only, discard="unmap", file=file
         )
         await self.execute("qom-set", path=f"/machine/peripheral/{disk}", property="drive", value=node)
+
+    async def throttle(self, disk: str, limits: Throttle) -> None:
+        """Holds a disk to limits that it shares with all others held to them: the group is one. QEMU does so
+        below whatever the guest's kernel does. Limits of zero let it go again."""
+        rates = {
+            "bps": 0, "bps_rd": limits.read_bps, "bps_wr": limits.write_bps,
+            "iops": 0, "iops_rd": limits.read_iops, "iops_wr": limits.write_iops,
+        }  # fmt: skip
+        bounded = {name: min(rate, THROTTLE_MAX) for name, rate in rates.items()}
+        await self._execute("block_set_io_throttle", {"id": disk, "group": "disks", **bounded})
 
     async def save(self, descriptor: int) -> None:
         """Stops the machine and writes its device state (not its shared RAM) to a descriptor."""

@@ -35,8 +35,22 @@ class Kernel:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttle:
+    """Most traffic of a machine's disks, all together: bytes and operations a second; 0 is no limit."""
+
+    read_bps: int = 0
+    write_bps: int = 0
+    read_iops: int = 0
+    write_iops: int = 0
+
+
+NO_THROTTLE = Throttle()
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """The shape of a machine. memory: MiB; cpus: count; qemu_build: identifies QEMU's files."""
+    """The shape of a machine. memory: MiB; cpus: count; qemu_build: identifies QEMU's files; taps: its network
+    devices are on taps, and not on nothing."""
 
     platform: Platform
     accelerator: Accelerator
@@ -44,6 +58,7 @@ class MachineSpec:
     cpus: int
     kernel: Kernel
     qemu_build: str
+    taps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +66,8 @@ class Descriptors:
     """What one start of QEMU inherits, as numbers in its own table.
 
     qmp, agent: listening unix sockets. ram: the file behind the memory; ram_private: map it copy-on-write (a
-    clone) instead of shared. state: the template's device state to go on from, or None to boot."""
+    clone) instead of shared. state: the template's device state to go on from, or None to boot. taps: one for each
+    network device, if the machine has taps."""
 
     qmp: int
     agent: int
@@ -60,19 +76,21 @@ class Descriptors:
     ram: int
     ram_private: bool
     state: int | None
+    taps: tuple[int, ...] = ()
 
 
-def memory_class(limit: int) -> int:
-    """The machine's memory in MiB for a container limited to `limit` bytes (0: no limit)."""
+def memory_class(limit: int, most: int = MEMORY_CLASSES[-1]) -> int:
+    """The machine's memory in MiB for a container limited to `limit` bytes (0: no limit), of at most `most`.
+
+    Raises InvalidArgument."""
     if limit == 0:
         return DEFAULT_MEMORY
     wanted = limit / (1 << 20) + GUEST_OVERHEAD
     for size in MEMORY_CLASSES:
-        if size >= wanted:
+        if wanted <= size <= most:
             return size
-    most = MEMORY_CLASSES[-1] - GUEST_OVERHEAD
     raise InvalidArgument(
-        f"no machine has {limit >> 20} MiB of memory for a container", f"at most {most} MiB"
+        f"no machine has {limit >> 20} MiB of memory for a container", f"at most {most - GUEST_OVERHEAD} MiB"
     )
 
 

@@ -50,7 +50,7 @@ class Guest:
 
     async def greet(self, *processes: ProcessState) -> None:
         await self.hear_hello()
-        self.say(Welcome(1, bool(processes), len(processes), processes))
+        self.say(Welcome(2, bool(processes), len(processes), processes))
 
     async def answer(
         self, *before: Message, errno: int = 0, step: Step = Step.REQUEST, detail: str = ""

@@ -18,6 +18,7 @@ from insula.agent.boot_document import (
     Route,
     Sysctl,
 )
+from insula.agent.limits import IoLimit, Limits
 from insula.agent.process_spec import Capabilities, Limit, ProcessFlag, ProcessSpec
 from insula.errors import Internal, InvalidArgument
 
@@ -70,6 +71,20 @@ links = st.builds(
     st.lists(addresses, max_size=2).map(tuple),
     st.lists(routes, max_size=2).map(tuple),
 )
+cpusets = st.sampled_from(["", "0", "0-1,3", "7"])
+limits = st.builds(
+    Limits,
+    memory=numbers,
+    memory_low=numbers,
+    cpu_quota=st.just(0) | st.integers(1_000, 1 << 40),
+    cpu_period=st.integers(1_000, 1_000_000),
+    cpu_weight=st.integers(0, 10_000),
+    cpuset_cpus=cpusets,
+    cpuset_mems=cpusets,
+    pids=numbers,
+    io_weight=st.integers(0, 10_000),
+    io=st.lists(st.builds(IoLimit, numbers, numbers, numbers, numbers), max_size=3).map(tuple),
+)
 documents = st.builds(
     BootDocument,
     number=st.integers(1, 0xFFFFFFFF),
@@ -89,8 +104,7 @@ documents = st.builds(
     files=st.lists(st.builds(File, texts.filter(bool), st.binary(max_size=99), st.integers(0, 0o7777)), max_size=3).map(tuple),
     links=st.lists(links, max_size=2).map(tuple),
     sysctls=st.lists(st.builds(Sysctl, st.just("kernel/shmmax"), texts), max_size=2).map(tuple),
-    memory=numbers,
-    pids=numbers,
+    limits=limits,
     shm=numbers,
 )  # fmt: skip
 
@@ -178,9 +192,8 @@ def test_the_largest_document_and_one_byte_more() -> None:
         lambda: boot(flags=16),
         lambda: boot(mounts=[]),
         lambda: boot(masked=("/a\0",)),
-        lambda: boot(memory=-1),
+        lambda: boot(shm=-1),
         lambda: boot(clock_ns=1 << 64),
-        lambda: boot(cpu_quota=1),
     ],
 )
 def test_what_the_agent_could_not_parse_is_not_built(build: Callable[[], object]) -> None:
@@ -197,11 +210,11 @@ def test_every_field_of_a_document_is_on_the_wire() -> None:
         "number": 2, "main": process(number=2), "clock_ns": 1, "entropy": b"x", "hostname": "h", "domainname": "d",
         "disks": False, "layers": (1,), "writable": 0, "flags": BootFlag.INIT,
         "mounts": (Mount(MountKind.TMPFS, "a", "/b"),), "masked": ("/a",), "read_only": ("/a",),
-        "files": (File("/a", b""),), "links": (link,), "sysctls": (Sysctl("a", "b"),), "memory": 1,
-        "cpu_quota": 1, "cpu_period": 1, "pids": 1, "shm": 1,
+        "files": (File("/a", b""),), "links": (link,), "sysctls": (Sysctl("a", "b"),),
+        "limits": Limits(memory=1), "shm": 1,
     }  # fmt: skip
     assert set(changes) == {field.name for field in fields(BootDocument)}
-    base = boot(cpu_period=2).encode()
-    encoded = {name: boot(**({"cpu_period": 2} | {name: value})).encode() for name, value in changes.items()}
+    base = boot().encode()
+    encoded = {name: boot(**{name: value}).encode() for name, value in changes.items()}
     assert base not in encoded.values()
     assert len(set(encoded.values())) == len(changes)

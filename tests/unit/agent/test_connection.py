@@ -32,7 +32,7 @@ async def test_hello_is_repeated_until_it_is_answered_once_after_a_flush() -> No
         for count in range(1, FLUSHING_HELLO + 2):
             await guest.hear_hello()
             assert guest._feed.skipped == (PAYLOAD_MAX if count >= FLUSHING_HELLO else 0)
-        guest.say(Welcome(1, False, 0))
+        guest.say(Welcome(2, False, 0))
         async with await opening as session:
             _, heard = await asyncio.gather(session.signal(1, 1), guest.answer())
             assert heard == Signal(1, 1, 1)
@@ -53,7 +53,7 @@ async def test_the_greeting_is_found_behind_an_earlier_connections_output() -> N
         await guest.hear_hello()
         old = encode(67, guest.epoch ^ 1, bytes(13) + bytes(30_000))
         guest.raw(old[77:] + old + old[:4000])
-        guest.say(Welcome(1, False, 0))
+        guest.say(Welcome(2, False, 0))
         async with await opening as session:
             assert session.failure is None
 
@@ -63,9 +63,9 @@ async def test_a_second_answer_to_a_repeated_hello_changes_nothing() -> None:
         opening = asyncio.ensure_future(open_session(peer, SECONDS))
         await guest.hear_hello()
         await guest.hear_hello()
-        guest.say(Welcome(1, False, 0))
+        guest.say(Welcome(2, False, 0))
         async with await opening as session:
-            guest.say(Welcome(1, False, 0), Oom(1))
+            guest.say(Welcome(2, False, 0), Oom(1))
             await asyncio.gather(session.sync(), guest.answer())
             assert session.failure is None
 

@@ -61,7 +61,7 @@ async def lost(session: Session) -> None:
 
 async def test_opening_gives_what_the_agent_has() -> None:
     async with greeted(STATE) as (_, session):
-        assert session.welcome == Welcome(1, True, 1, (STATE,))
+        assert session.welcome == Welcome(2, True, 1, (STATE,))
         assert session.failure is None
 
 
@@ -74,7 +74,7 @@ async def test_a_path_is_connected_to(tmp_path: Path) -> None:
     path = tmp_path / "agent"
     async with await asyncio.start_unix_server(agent, path):
         async with await open_session(path, SECONDS) as session:
-            assert session.welcome.version == 1
+            assert session.welcome.version == 2
 
 
 async def test_a_missing_socket_is_unavailable(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ async def test_another_version_is_refused() -> None:
     async with connected() as (guest, peer):
         opening = asyncio.ensure_future(open_session(peer, SECONDS))
         await guest.hear_hello()
-        guest.say(Welcome(2, False, 0))
-        with pytest.raises(Internal, match="version 2"):
+        guest.say(Welcome(3, False, 0))
+        with pytest.raises(Internal, match="version 3"):
             await opening
 
 
@@ -330,7 +330,7 @@ async def test_oom_is_counted() -> None:
         (Output(1, STDOUT, (1 << 64) - 1, b"x"), "gap"),
         (OutputEnd(1, STDOUT, 1), "elsewhere"),
         (Credit(1, 1 << 21), "input"),
-        (Welcome(1, False, 0), "without being asked"),
+        (Welcome(2, False, 0), "without being asked"),
     ],
 )
 async def test_a_breach_ends_the_session_with_its_reason(breach: object, words: str) -> None:

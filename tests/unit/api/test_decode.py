@@ -1,13 +1,17 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insula.api.decode import decode_bind, decode_container, decode_exec, decode_ports
 from insula.api.fields import CONFIG, ENDPOINT, HOST_CONFIG
+from insula.container.restart_policy import RestartPolicy
 from insula.container.spec import ContainerSpec, MountRequest
+from insula.container.spec_limits import DeviceLimits, Ulimit
 from insula.errors import InsulaError, InvalidArgument, NotImplemented
+from insula.network.endpoint import EndpointSpec
+from insula.network.ports import PortSpec
 
 
 def decode(document: dict[str, Any], name: str = "", platform: str = "") -> tuple[ContainerSpec, list[str]]:
@@ -55,18 +59,42 @@ def test_what_the_docker_command_sends_passes_without_a_word() -> None:
     assert (spec.console_rows, spec.console_columns) == (24, 80)
 
 
+LIMITS = {
+    "MemoryReservation": 32 << 20, "MemorySwap": 64 << 20, "CpuShares": 512, "CpusetCpus": "0", "CpusetMems": "0",
+    "BlkioWeight": 300, "BlkioDeviceReadBps": [{"Path": "/dev/sda", "Rate": 9}, {"Path": "/dev/sdb", "Rate": 8}],
+    "BlkioDeviceWriteBps": [{"path": "/dev/sda", "rate": 7}], "BlkioDeviceReadIOps": [{"Path": "/dev/x", "Rate": 6}],
+    "BlkioDeviceWriteIOps": [{"Path": "/dev/x", "Rate": 0}, {"Path": "/dev/y", "Rate": 5}],
+    "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}, {"Name": "core", "Soft": -1, "Hard": -1}],
+    "StorageOpt": {"size": "1.5G"}, "OomScoreAdj": -5,
+}  # fmt: skip
+GUARDS = {
+    "GroupAdd": ["video", "9"], "CapAdd": ["net_admin"], "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"],
+    "Sysctls": {"net.core.somaxconn": "9"}, "MaskedPaths": [], "ReadonlyPaths": ["/proc/sys"],
+    "Annotations": {"a": "b", "insula.kernel": "/boot/mine"},
+}  # fmt: skip
+
+
 def test_every_field_of_the_spec_is_reached() -> None:
     spec, warnings = decode(
         {
             "Cmd": ["a"], "Entrypoint": "e", "Env": ["A=1"], "WorkingDir": "/w", "User": "u:g", "Tty": True,
             "OpenStdin": True, "StdinOnce": True, "AttachStdin": True, "AttachStdout": True, "AttachStderr": True,
             "Labels": {"l": "1"}, "Hostname": "h", "Domainname": "d", "StopSignal": "INT", "StopTimeout": 3,
+            "Healthcheck": {"Test": ["CMD", "true"]}, "Shell": ["sh"],
             "HostConfig": {
                 "Memory": 64 << 20, "NanoCpus": 500_000_000, "PidsLimit": 9, "ShmSize": 1 << 20, "Privileged": True,
                 "ReadonlyRootfs": True, "Init": True, "Tmpfs": {"/t": "size=1m"}, "AutoRemove": True,
-                "NetworkMode": "none", "LogConfig": {"Type": "none"}, "Isolation": "fresh", "ConsoleSize": [1, 2],
+                "Dns": ["192.0.2.1"], "DnsSearch": ["example.org"], "DnsOptions": ["ndots:1"],
+                "ExtraHosts": ["a:192.0.2.2"], "PublishAllPorts": True,
+                "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080-8081"}]},
+                "NetworkMode": "n", "LogConfig": {"Type": "none"}, "Isolation": "fresh", "ConsoleSize": [1, 2],
                 "Mounts": [{"Type": "tmpfs", "Target": "/m", "TmpfsOptions": {"SizeBytes": 4096, "Mode": 0o700}}],
+                **LIMITS, **GUARDS,
             },
+            "ExposedPorts": {"81/udp": {}},
+            "NetworkingConfig": {"EndpointsConfig": {"n": {
+                "Aliases": ["x"], "MacAddress": "02:00:00:00:00:01", "IPAMConfig": {"IPv4Address": "192.0.2.9"},
+            }}},
         },
         name="/n1", platform="linux/arm64",
     )  # fmt: skip
@@ -74,9 +102,45 @@ def test_every_field_of_the_spec_is_reached() -> None:
     assert spec.entrypoint == ("e",)
     assert spec.mounts == (MountRequest("tmpfs", "", "/m", False, "size=4096,mode=700"),)
     assert spec.name == "n1"
+    assert spec.device_limits == DeviceLimits(8, 7, 6, 5)
+    assert spec.ulimits == (Ulimit("nofile", 1, 2), Ulimit("core", -1, -1))
+    assert (spec.storage_size, spec.kernel) == (3 << 29, "/boot/mine")
+    assert (spec.masked_paths, spec.readonly_paths) == ((), ("/proc/sys",))
+    assert spec.published == (PortSpec("tcp", 80, "127.0.0.1", 8080, 8081),)
+    assert spec.endpoints == (EndpointSpec("n", ipv4="192.0.2.9", mac="02:00:00:00:00:01", aliases=("x",)),)
     default = ContainerSpec(image="busybox")
     untouched = [f for f in ContainerSpec.__slots__ if getattr(spec, f) == getattr(default, f)]
-    assert sorted(untouched) == ["image", "log_options", "published", "raw_networking_config"]
+    assert sorted(untouched) == ["cpu_period", "cpu_quota", "image", "log_options", "restart"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "policy"),
+    [
+        (None, RestartPolicy()),
+        ({}, RestartPolicy()),
+        ({"Name": "", "MaximumRetryCount": 4}, RestartPolicy()),
+        ({"Name": "no"}, RestartPolicy()),
+        ({"Name": "on-failure", "MaximumRetryCount": 4}, RestartPolicy("on-failure", 4)),
+        ({"Name": "always", "MaximumRetryCount": None}, RestartPolicy("always")),
+    ],
+)
+def test_restart_policies(sent: Any, policy: RestartPolicy) -> None:
+    spec, warnings = decode({"Cmd": ["a"], "HostConfig": {"RestartPolicy": sent}})
+    assert (spec.restart, warnings) == (policy, [])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"Name": 1},
+        {"Name": "always", "MaximumRetryCount": "3"},
+        {"Name": "often"},
+        {"Name": "no", "MaximumRetryCount": 1},
+    ],
+)
+def test_what_is_no_restart_policy(sent: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        decode({"Cmd": ["a"], "HostConfig": {"RestartPolicy": sent}})
 
 
 def test_names_of_fields_match_whatever_their_case() -> None:
@@ -127,6 +191,7 @@ NAMES = st.sampled_from([f.name for f in (*CONFIG, *HOST_CONFIG, *ENDPOINT)]) | 
 SECTION = st.dictionaries(NAMES, JSON, max_size=5)
 
 
+@settings(deadline=None)
 @given(
     SECTION,
     SECTION | JSON,
@@ -142,6 +207,7 @@ def test_any_json_is_decoded_or_refused(config: Any, host: Any, networking: Any)
         assert isinstance(spec, ContainerSpec)
 
 
+@settings(deadline=None)
 @given(SECTION)
 def test_any_exec_is_decoded_or_refused(document: Any) -> None:
     try:

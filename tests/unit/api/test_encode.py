@@ -69,6 +69,12 @@ def test_status_in_docker_s_words() -> None:
     assert (
         status(status="exited", exit_code=3, finished_ns=NOW - 60 * SECOND) == "Exited (3) About a minute ago"
     )
+    up = {"running": True, "started_ns": NOW - 300 * SECOND}
+    assert status(status="paused", **up) == "Up 5 minutes (Paused)"
+    assert (
+        status(status="restarting", exit_code=2, finished_ns=NOW - 3 * SECOND, **up)
+        == "Restarting (2) 3 seconds ago"
+    )
     assert status(status="removing") == "Removal In Progress"
     assert status(status="dead") == "Dead"
 
@@ -117,12 +123,12 @@ def test_fields_come_with_their_version() -> None:
     assert "ImageManifestDescriptor" in encode_inspect(view(), (1, 48))
     assert "ImageManifestDescriptor" not in encode_inspect(view(), (1, 47))
     annotated = view(raw_host_config={"Annotations": {"a": "b"}})
-    assert encode_listed(annotated, (1, 46), NOW)["HostConfig"]["Annotations"] == {"a": "b"}
-    assert "Annotations" not in encode_listed(annotated, (1, 45), NOW)["HostConfig"]
+    assert encode_listed(annotated, "busybox", (1, 46), NOW)["HostConfig"]["Annotations"] == {"a": "b"}
+    assert "Annotations" not in encode_listed(annotated, "busybox", (1, 45), NOW)["HostConfig"]
 
 
 def test_the_list_quotes_words_with_spaces() -> None:
-    shown = encode_listed(view(), (1, 51), NOW)
+    shown = encode_listed(view(), "busybox", (1, 51), NOW)
     assert shown["Command"] == "sh -c 'a b'"
     assert shown["Names"] == ["/web"]
     assert shown["Created"] == 1_700_000_000

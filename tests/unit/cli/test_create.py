@@ -174,7 +174,10 @@ def test_every_flag_is_used() -> None:
     in_tables = {flag for table in tables for flag in table}
     by_hand = {
         "attach", "cidfile", "cpus", "device", "entrypoint", "env", "env-file", "expose", "interactive", "label",
-        "label-file", "log-driver", "log-opt", "name", "no-healthcheck", "platform", "publish", "pull", "quiet",
-        "restart", "stop-timeout", "tmpfs", "tty",
+        "health-cmd", "health-interval", "health-retries", "health-start-interval", "health-start-period",
+        "health-timeout", "label-file", "log-driver", "log-opt", "name", "no-healthcheck", "platform", "publish",
+        "pull", "quiet", "restart", "stop-timeout", "tmpfs", "tty", "annotation", "blkio-weight-device",
+        "device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops", "gpus", "kernel", "security-opt",
+        "storage-opt", "ulimit",
     }  # fmt: skip
     assert {flag.name for flag in CREATE_FLAGS} == in_tables | by_hand

@@ -122,18 +122,40 @@ def test_the_size_goes_along_and_follows(engine: Any, typed: Typed) -> None:
     child.expect(pexpect.EOF)
 
 
-def test_detaching_is_no_end(engine: Any, typed: Typed) -> None:
-    child = spawn(engine, "run", "-it", "busybox")
+@pytest.mark.parametrize(
+    "words,told,status",
+    [
+        (("run", "-it", "busybox"), "", 0),
+        (("start", "-ai", "c"), "", 0),
+        (("attach", "c"), "read escape sequence", 1),
+        (("exec", "-it", "c", "sh"), "read escape sequence", 1),
+    ],
+)
+def test_detaching_is_no_end(
+    engine: Any, typed: Typed, answer: Any, words: tuple[str, ...], told: str, status: int
+) -> None:
+    shown = {
+        "Id": ID,
+        "State": {"Running": True},
+        "Config": {"Tty": True, "OpenStdin": True},
+        "HostConfig": {},
+    }
+    engine.on("GET /containers/c/json", answer(shown))
+    engine.on("POST /containers/c/exec", answer({"Id": ID}, 201))
+    engine.on(f"POST /exec/{ID}/start", typed.attach)
+    engine.on(f"POST /exec/{ID}/resize", b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n")
+    child = spawn(engine, *words)
     before = settings(child)
     child.expect("ready")
     child.send("\x10")
     child.expect_exact("[10]")
     child.send("\x11")
-    child.expect("read escape sequence")
     child.expect(pexpect.EOF)
+    assert told in child.before.decode()
+    assert bool(told) == ("escape" in child.before.decode())
     assert settings(child) == before
     child.close()
-    assert child.exitstatus == 0
+    assert child.exitstatus == status
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

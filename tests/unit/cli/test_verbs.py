@@ -169,3 +169,24 @@ async def test_a_signal_reaches_the_program(real: Any) -> None:
     child.send_signal(10)
     out, _ = await child.communicate()
     assert (child.returncode, out) == (9, b"got it\n")
+
+
+async def test_pause_update_and_unpause(real: Any) -> None:
+    await start(real, "held", "sleep", "1000")
+    paused = await real.insula("pause", "held")
+    assert (paused.status, paused.out) == (0, "held\n")
+    assert (await real.insula("ps", "--format", "{{.Status}}")).out.endswith(" (Paused)\n")
+    again = await real.insula("pause", "held")
+    assert again.status == 1 and "is already paused" in again.err
+    updated = await real.insula(
+        "update", "--restart", "on-failure:3", "-m", "64m", "--pids-limit", "-1", "held"
+    )
+    assert (updated.status, updated.out, updated.err) == (0, "held\n", "")
+    shown = json.loads((await real.insula("inspect", "held")).out)[0]["HostConfig"]
+    assert shown["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
+    assert (shown["Memory"], shown["PidsLimit"]) == (64 << 20, 0)
+    unpaused = await real.insula("container", "unpause", "held", "nobody")
+    assert (unpaused.status, unpaused.out) == (1, "held\n")
+    assert "No such container: nobody" in unpaused.err
+    assert (await real.insula("update", "--restart", "often", "held")).status == 1
+    await real.insula("rm", "-f", "held")

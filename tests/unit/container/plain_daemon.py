@@ -1,6 +1,7 @@
 """A daemon's containers on plain agents; `Daemon.restart` is what a killed daemon and the next one are."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from insula.container.record import CONTAINER
 from insula.container.spec import ContainerSpec
 from insula.database import Database, Transaction
 from insula.events import EventBus
+from insula.network.networks import Networks
 from insula.paths import Paths
 
 SECONDS = 30.0
@@ -26,13 +28,24 @@ class Daemon:
         self.paths.make()
         self.folder = folder
         self.images = StillImages()
+        self.rest: Callable[[float], float] = lambda seconds: 0.0
+        """What a rest of a restart policy really takes."""
 
     async def open(self) -> None:
         self.database = Database(self.paths.database)
         await self.database.open()
         self.events = EventBus()
         self.guests = PlainGuests(self.folder)
-        self.containers = Containers(self.paths, self.database, self.events, self.images, self.guests)  # type: ignore[arg-type]
+        self.networks = Networks(self.paths, self.database, self.events)  # never opened: nobody joins one
+        self.containers = Containers(
+            self.paths,
+            self.database,
+            self.events,
+            self.images,
+            self.guests,
+            self.networks,
+            rest=lambda seconds: self.rest(seconds),  # type: ignore[arg-type]
+        )
         self.guests.known = await self.containers.load()
         await self.containers.open()
 

@@ -19,12 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from insula.agent.boot_document import BootDocument, BootFlag, Capabilities, ProcessFlag, ProcessSpec
+from insula.agent.limits import Limits
 from insula.agent.session import Session
 from insula.agent.streams import Process
 from insula.errors import NotFound, Unavailable
 from insula.guest.request import GuestRequest
 from insula.image.manifest import ImageConfig, parse_config
 from insula.image.record import Rootfs
+from insula.machine.machine import Gone
+from insula.machine.spec import Throttle
 from insula.process import HeldProcess
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,6 +45,7 @@ class PlainSession(Session):
         super().__init__()
         self.documents = []
         self.stops = 0
+        self.limits = Limits()
 
     async def boot(self, document: BootDocument, timeout: float = SECONDS) -> Process:
         self.documents.append(document)
@@ -50,6 +54,9 @@ class PlainSession(Session):
 
     async def spawn(self, spec: ProcessSpec, timeout: float = SECONDS) -> Process:
         return await super().spawn(_plain(spec), timeout)
+
+    async def update(self, limits: Limits) -> None:
+        self.limits = limits
 
     async def stop(self) -> None:
         self.stops += 1
@@ -76,22 +83,68 @@ class PlainMachine:
 
 
 class PlainGuest:
-    """What `Guest` is to container/."""
+    """What `Guest` is to container/. Paused, its agent is stopped (and answers nobody, as a paused guest); its
+    programs go on."""
 
-    def __init__(self, machine: PlainMachine, session: PlainSession, origin: str) -> None:
+    def __init__(self, machine: PlainMachine, session: PlainSession | None, origin: str) -> None:
         self.machine = machine
-        self.session = session
         self.origin = origin
         self.record = {"machine": machine.id}
         self.detached = False
+        self.taps: tuple[str, ...] = ()
         self.has_begun = False
+        self.clocks = 0
+        self.held: list[Limits] = []
+        """What a live update has held it to."""
+        self.memory, self.cpus = 1024, 1
+        self._session = session
+
+    @property
+    def session(self) -> PlainSession:
+        assert self._session is not None, "not greeted"
+        return self._session
+
+    async def greet(self) -> None:
+        try:
+            self._session = await _connect(self.machine.folder / f"{self.machine.id}.socket")
+        except asyncio.CancelledError:
+            self.detach()
+            raise
+        await self.set_clock()
+
+    def close_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+
+    async def pause(self) -> None:
+        self.machine.held.send(signal.SIGSTOP)
+        await self._until(stopped=True)
+
+    async def resume(self) -> None:
+        self.machine.held.send(signal.SIGCONT)
+        await self._until(stopped=False)
+
+    async def _until(self, *, stopped: bool) -> None:
+        """A stop takes effect when the process is next looked at."""
+        while not self.machine.held.gone and is_stopped(self.machine.pid) is not stopped:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    async def is_paused(self) -> bool:
+        return is_stopped(self.machine.pid)
+
+    async def set_clock(self) -> None:
+        self.clocks += 1
+        await self.session.set_clock()
+
+    async def throttle(self, limits: Throttle) -> None:
+        self.held.append(self.session.limits)
 
     def began(self) -> None:
         self.has_begun = True
 
-    async def gone(self) -> str:
+    async def gone(self) -> Gone:
         await self.machine.held.wait()
-        return "killed by signal 9"
+        return Gone.KILLED
 
     def kill(self) -> None:
         self.machine.held.send(9)
@@ -117,10 +170,8 @@ class PlainGuests:
         self.requests.append(request)
         id = secrets.token_hex(8)
         path = self.folder / f"{id}.socket"
-        child = await asyncio.to_thread(_start_agent, path)
-        (self.folder / f"{id}.pid").write_text(json.dumps(child.pid))
-        _children.append(child)
-        async with self._hold(id, child.pid, "cold") as guest:
+        pid = await asyncio.to_thread(_start_agent, path)
+        async with self._hold(id, pid, "cold") as guest:
             yield guest
 
     @contextlib.asynccontextmanager
@@ -139,12 +190,12 @@ class PlainGuests:
     @contextlib.asynccontextmanager
     async def _hold(self, id: str, pid: int, origin: str) -> AsyncIterator[PlainGuest]:
         machine = PlainMachine(self.folder, id, HeldProcess(pid))
-        session = await _connect(self.folder / f"{id}.socket")
+        session = None if origin == "adopted" else await _connect(self.folder / f"{id}.socket")
         guest = self.last = PlainGuest(machine, session, origin)
         try:
             yield guest
         finally:
-            session.close()
+            guest.close_session()
             if not guest.detached:
                 guest.kill()
                 await machine.held.wait()
@@ -152,10 +203,22 @@ class PlainGuests:
             machine.held.close()
 
 
-def _start_agent(path: Path) -> "subprocess.Popen[bytes]":
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal; one that has ended is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _start_agent(path: Path) -> int:
+    """Whoever wanted it may have given up meanwhile: it is noted here."""
     null = subprocess.DEVNULL
     argv = [str(BINARY), "--listen", str(path)]
-    return subprocess.Popen(argv, start_new_session=True, stdin=null, stdout=null, stderr=null)
+    child = subprocess.Popen(argv, start_new_session=True, stdin=null, stdout=null, stderr=null)
+    _children.append(child)
+    path.with_suffix(".pid").write_text(json.dumps(child.pid))
+    return child.pid
 
 
 async def _connect(path: Path) -> PlainSession:
@@ -198,7 +261,10 @@ def kill_all(folder: Path) -> None:
 
 
 class StillImages:
-    """An image store of one image, whose disk is never opened by a plain agent."""
+    """An image store of one image, whose disk is never opened by a plain agent. It is its own image."""
+
+    disk_size = 1000
+    parent = ""
 
     def __init__(self, **config: object) -> None:
         document = {
@@ -221,6 +287,12 @@ class StillImages:
         if reference not in ("test", self.id):
             raise NotFound(f"No such image: {reference}")
         return self
+
+    def platforms(self, reference: str) -> tuple[str, ...]:
+        return (str(self.find(reference).platform),)
+
+    def list(self, filters: object = None) -> tuple["StillImages", ...]:
+        return (self,)
 
     @contextlib.asynccontextmanager
     async def open_rootfs(self, image: "StillImages") -> AsyncIterator[Rootfs]:

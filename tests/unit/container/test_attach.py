@@ -1,6 +1,6 @@
 import asyncio
 
-from plain_daemon import Daemon
+from plain_daemon import SECONDS, Daemon
 
 from insula.container.attach import AttachRequest
 from insula.container.logs import LogQuery
@@ -124,3 +124,20 @@ async def test_a_failed_start_ends_the_attachment(daemon: Daemon) -> None:
         started = asyncio.create_task(daemon.containers.start(id))
         assert [piece async for piece in attachment.output()] == []
         await asyncio.gather(started, return_exceptions=True)
+
+
+async def test_who_attaches_to_the_input_alone_stays_until_it_ends(daemon: Daemon) -> None:
+    id = await daemon.start("sh", "-c", "read line; read line", open_stdin=True)
+    async with daemon.containers.attach(id, AttachRequest(stdin=True)) as attachment:
+
+        async def drain() -> None:
+            async for _ in attachment.output():
+                raise AssertionError("no output was asked for")
+
+        staying = asyncio.create_task(drain())
+        await attachment.write(b"one\n")
+        done, _ = await asyncio.wait((staying,), timeout=0.2)
+        assert not done
+        await attachment.write(b"two\n")
+        async with asyncio.timeout(SECONDS):
+            await staying

@@ -138,7 +138,7 @@ async def test_a_dead_machine_is_an_exit_with_its_reason(daemon: Daemon) -> None
     daemon.guests.last.kill()
     result = await ended
     assert result.exit_code == 137
-    assert "the machine is gone" in result.error
+    assert result.error == ""  # the docker command would exit with 125
     assert "the machine is gone" in daemon.containers.inspect(id).state.error
 
 

@@ -5,13 +5,26 @@ from typing import Any
 
 import pytest
 
-from insula.agent.boot_document import BootDocument, BootFlag, File, Mount, MountKind, ProcessFlag
+from insula.agent.boot_document import (
+    BootDocument,
+    BootFlag,
+    File,
+    Limit,
+    Mount,
+    MountKind,
+    ProcessFlag,
+    ProcessSpec,
+    Sysctl,
+)
+from insula.agent.limits import NO_LIMITS, Limits
 from insula.container.capabilities import NAMES
 from insula.container.plan import HOSTS, LIMITS, MASKED, READ_ONLY, Choices, Plan, make_exec, make_plan
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
+from insula.container.spec_limits import DeviceLimits, Ulimit
 from insula.errors import InvalidArgument
 from insula.guest.request import GuestRequest
+from insula.machine.spec import Throttle
 
 CHOICES = Choices(boot=5, main=1, entropy=b"e" * 16, seccomp=b"12345678")
 SETTINGS = Settings(
@@ -34,17 +47,22 @@ def test_a_plain_one() -> None:
     assert (document.number, document.entropy, document.hostname) == (5, b"e" * 16, "island")
     assert (document.layers, document.writable, document.flags) == ((0, 1), 0, BootFlag(0))
     assert document.mounts == ()
+    assert document.sysctls == (
+        Sysctl("net/ipv4/ip_unprivileged_port_start", "0"),
+        Sysctl("net/ipv4/ping_group_range", "0 2147483647"),
+    )
     assert (document.masked, document.read_only) == (MASKED, READ_ONLY)
     assert document.files == (
         File("/etc/hostname", b"island\n"),
         File("/etc/hosts", HOSTS.encode() + b"127.0.1.1\tisland\n"),
         File("/etc/resolv.conf", b""),
     )
-    assert (document.memory, document.cpu_quota, document.cpu_period, document.pids) == (0, 0, 0, 0)
+    assert document.limits == NO_LIMITS
     assert document.shm == 64 << 20
     main = document.main
     assert (main.number, main.arguments, main.user, main.directory) == (1, ("/entry", "a", "b"), "app", "/")
     assert main.environment == ("HOSTNAME=island", "PATH=/bin", "A=1")
+    assert (main.groups, main.oom_score_adj) == ((), 0)
     assert (main.flags, main.seccomp, main.limits) == (ProcessFlag(0), b"12345678", LIMITS)
     caps = main.capabilities
     assert (caps.bounding, caps.effective, caps.permitted) == (FOURTEEN,) * 3
@@ -60,9 +78,9 @@ def test_limits() -> None:
     made = plan(memory=100 << 20, nano_cpus=500_000_000, pids_limit=50, shm_size=1 << 20)
     assert (made.request.memory, made.request.cpus) == (100 << 20, 0.5)
     document = made.document
-    assert (document.memory, document.cpu_quota, document.cpu_period) == (100 << 20, 50_000, 100_000)
-    assert (document.pids, document.shm) == (50, 1 << 20)
-    assert plan(pids_limit=-1).document.pids == 0
+    assert document.limits == Limits(memory=100 << 20, cpu_quota=50_000, cpu_period=100_000, pids=50)
+    assert document.shm == 1 << 20
+    assert plan(pids_limit=-1).document.limits.pids == 0
 
 
 def test_privileged_lifts_everything_inside() -> None:
@@ -70,6 +88,49 @@ def test_privileged_lifts_everything_inside() -> None:
     assert document.flags == BootFlag.PRIVILEGED
     assert (document.masked, document.read_only) == ((), ())
     assert document.main.capabilities.bounding == (1 << len(NAMES)) - 1
+
+
+@pytest.mark.parametrize("exec", [False, True])
+def test_guards_of_the_main_process_and_of_every_other(exec: bool) -> None:
+    spec = ContainerSpec(
+        image="i", group_add=("video", "7"), cap_add=("SYS_TIME",), cap_drop=("ALL",),
+        security_opt=("no-new-privileges",), oom_score_adj=-5,
+        ulimits=(Ulimit("core", 0, 5), Ulimit("nofile", 10, -1)),
+    )  # fmt: skip
+    made: ProcessSpec
+    if exec:
+        made = make_exec(ExecSpec(cmd=("ls",)), spec, SETTINGS, 9, b"")
+    else:
+        made = make_plan(spec, SETTINGS, "linux/amd64", LAYERS, DISK, CHOICES).document.main
+    assert (made.groups, made.oom_score_adj) == (("video", "7"), -5)
+    assert made.flags == ProcessFlag.NO_NEW_PRIVILEGES
+    assert made.capabilities.bounding == 1 << NAMES.index("SYS_TIME")
+    assert set(made.limits) == {Limit(7, 10, 2**64 - 1), Limit(4, 0, 5)}
+
+
+def test_sysctls_are_added_to_dockers_and_win() -> None:
+    document = plan(sysctls={"net.ipv4.ping_group_range": "1 0", "net/core/somaxconn": "9"}).document
+    assert document.sysctls == (
+        Sysctl("net/ipv4/ip_unprivileged_port_start", "0"),
+        Sysctl("net/ipv4/ping_group_range", "1 0"),
+        Sysctl("net/core/somaxconn", "9"),
+    )
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_paths_that_are_named_take_the_place_of_dockers(privileged: bool) -> None:
+    document = plan(masked_paths=(), readonly_paths=("/etc",), privileged=privileged).document
+    assert (document.masked, document.read_only) == ((), ("/etc",))
+
+
+def test_what_the_machine_is_asked_for() -> None:
+    made = plan(
+        cpu_quota=200_000, cpuset_cpus="0", memory_reservation=100 << 20, device_limits=DeviceLimits(write_bps=5),
+        kernel="/boot/mine",
+    )  # fmt: skip
+    assert made.request.throttle == Throttle(write_bps=5)
+    assert (made.request.memory, made.request.kernel) == (0, Path("/boot/mine"))
+    assert made.document.limits.cpu_quota == 200_000
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_nothing_to_run(spec: dict[str, Any]) -> None:
 def test_environment() -> None:
     assert merge(image(Cmd=["x"])).env == (f"PATH={PATH}",)
     made = merge(image(Cmd=["x"], Env=["PATH=/own", "A=1", "B=2"]), env=("B=3", "C=4", "A"))
-    assert made.env == ("PATH=/own", "B=3", "C=4")
+    assert made.env == ("PATH=/own", "A", "B=3", "C=4")  # A is shown, and taken away at the start
     assert merge_environment(("A=1",), ("A=",)) == ("A=",)
 
 

@@ -71,13 +71,25 @@ def test_a_tmpfs() -> None:
             126,
             "unable to find user joe: no matching entries in passwd file",
         ),
+        (
+            GuestFailure(Step.USER, errno.ENOENT, "boat"),
+            126,
+            "unable to find group boat: no matching entries in group file",
+        ),
+        (
+            GuestFailure(Step.SYSCTL, errno.ENOENT, "net/x"),
+            128,
+            "open /proc/sys/net/x: no such file or directory",
+        ),
+        (GuestFailure(Step.SYSCTL, errno.EINVAL, "net/x"), 128, "write /proc/sys/net/x: invalid argument"),
+        (GuestFailure(Step.LIMITS, errno.EPERM, "nofile"), 128, "error setting rlimit nofile: operation not"),
         (GuestFailure(Step.DIRECTORY, errno.ENOTDIR, "/w"), 127, 'chdir to cwd ("/w"): not a directory'),
         (GuestFailure(Step.MOUNT, errno.EINVAL, "/x"), 128, "the guest could not mount"),
         (Unavailable("no machine"), 128, "no machine"),
     ],
 )
 def test_failures(failure: InsulaError, code: int, words: str) -> None:
-    told = explain(failure, ("foo",), "/w")
+    told = explain(failure, ("foo",), "/w", "joe:boat")
     assert told.exit_code == code
     assert words in told.error.message
 

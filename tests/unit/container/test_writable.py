@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from insula.container.writable import SIZE, WritableDisks, copy_sparse
+from insula.container.writable import SIZE, WritableDisks, copy_sparse, journal_size
 from insula.paths import Paths
 from insula.process import tool
 
@@ -31,6 +31,24 @@ async def test_a_disk_is_large_sparse_private_and_sound(paths: Paths) -> None:
     shown = await asyncio.to_thread(subprocess.run, [tool("dumpe2fs"), str(path)], capture_output=True)
     assert b"ITABLE_ZEROED" in shown.stdout
     assert b"Reserved block count:     0" in shown.stdout
+
+
+@pytest.mark.parametrize("size", [32 << 20, (300 << 20) + 1024, 5 << 30])
+async def test_a_disk_of_another_size(paths: Paths, size: int) -> None:
+    disks = WritableDisks(paths, spares=0)
+    path = await disks.take("c1", size)
+    assert path.stat().st_size == size
+    assert path.stat().st_blocks * 512 < 4 << 20
+    check = await asyncio.to_thread(subprocess.run, [tool("e2fsck"), "-fn", str(path)], capture_output=True)
+    assert check.returncode == 0, check.stdout
+    path.write_bytes(b"mine")
+    assert await disks.take("c1", size) == path
+    assert path.read_bytes() == b"mine"
+    assert list(paths.writable_layers.iterdir()) == []
+
+
+def test_a_journal_leaves_room() -> None:
+    assert [journal_size(size << 20) for size in (32, 128, 512, 4096, 65536)] == [4, 8, 32, 64, 64]
 
 
 async def test_each_has_its_own_and_keeps_it(paths: Paths) -> None:

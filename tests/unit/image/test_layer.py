@@ -12,7 +12,7 @@ from image_tars import Listed, file, folder, link, list_disk, make_tar, read_fil
 from insula.errors import InvalidArgument
 from insula.image.decompress import Uncompressed
 from insula.image.layer import Limits, NeedsLower, Tree
-from insula.image.squashfs import finish_image, start_image
+from insula.image.squashfs import UNUSED, finish_image, start_image
 
 
 def convert(
@@ -37,7 +37,7 @@ def disk(tmp_path: Path) -> Path:
 
 def xattr_sets(disk: Path) -> list[dict[bytes, bytes]]:
     """Each set of attributes in the disk's tables, in the order of their files' names (unsquashfs gives
-    trusted.* to root alone)."""
+    trusted.* to root alone), behind the one that no file has."""
     data = disk.read_bytes()
     (table,) = struct.unpack_from("<Q", data, 56)
     start, count, _, records = struct.unpack_from("<QIIQ", data, table)
@@ -52,6 +52,7 @@ def xattr_sets(disk: Path) -> list[dict[bytes, bytes]]:
             (value,) = struct.unpack_from("<I", data, at + 4 + size)
             sets[-1][key] = data[at + 8 + size : at + 8 + size + value]
             at += 8 + size + value
+    assert sets.pop(0) == UNUSED
     return sets
 
 
@@ -176,6 +177,12 @@ def test_xattrs_are_kept_but_not_overlayfs_own(disk: Path) -> None:
         make_tar(("f", file(b"x", pax_headers=headers)), ("g", file(pax_headers=headers)), ("h", file())),
     )
     assert xattr_sets(disk) == [{b"security.capability": capability, b"user.a": b"1"}]
+
+
+def test_a_disk_without_attributes_has_a_table_of_them(disk: Path) -> None:
+    """Or listxattr would be refused by it, instead of telling that there are none."""
+    convert(disk, make_tar(("f", file(b"x"))))
+    assert xattr_sets(disk) == []
 
 
 def test_whiteouts_of_one_layer_stay_for_overlayfs(disk: Path) -> None:

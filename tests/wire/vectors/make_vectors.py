@@ -84,6 +84,15 @@ def link(k):
     )  # fmt: skip
 
 
+def limits(m):
+    return (
+        u64(m["memory"]) + u64(m["memory_low"]) + u64(m["cpu_quota"]) + u64(m["cpu_period"])
+        + u32(m["cpu_weight"]) + string(m["cpuset_cpus"]) + string(m["cpuset_mems"]) + u64(m["pids"])
+        + u32(m["io_weight"])
+        + listing(m["io"], lambda i: u64(i["read_bps"]) + u64(i["write_bps"]) + u64(i["read_iops"]) + u64(i["write_iops"]))
+    )  # fmt: skip
+
+
 def boot(b):
     return (
         u32(b["boot_number"]) + u64(b["clock"]) + blob(b["entropy"])
@@ -93,8 +102,7 @@ def boot(b):
         + listing(b["files"], lambda f: string(f["path"]) + u32(f["mode"]) + blob(f["content"]))
         + listing(b["links"], link)
         + listing(b["sysctls"], lambda s: string(s["path"]) + string(s["value"]))
-        + u64(b["memory"]) + u64(b["memory_swap"]) + u64(b["cpu_quota"]) + u64(b["cpu_period"])
-        + u64(b["pids"]) + u64(b["shm"]) + process(b["main"]) + blob(b["reserved"])
+        + limits(b["limits"]) + u64(b["shm"]) + process(b["main"]) + blob(b["reserved"])
     )  # fmt: skip
 
 
@@ -109,12 +117,20 @@ def plain_process(number, *arguments, **changes):
     return fields | changes
 
 
+def plain_limits(**changes):
+    fields = {
+        "memory": 0, "memory_low": 0, "cpu_quota": 0, "cpu_period": 0, "cpu_weight": 0, "cpuset_cpus": "",
+        "cpuset_mems": "", "pids": 0, "io_weight": 0, "io": [],
+    }  # fmt: skip
+    return fields | changes
+
+
 def plain_boot(number, main, **changes):
     fields = {
         "boot_number": number, "clock": 0, "entropy": "", "hostname": "", "domainname": "", "root": 0,
         "layers": [], "writable": {"kind": 0, "index": 0}, "flags": 0, "mounts": [], "masked": [],
-        "readonly": [], "files": [], "links": [], "sysctls": [], "memory": 0, "memory_swap": 0,
-        "cpu_quota": 0, "cpu_period": 0, "pids": 0, "shm": 0, "main": main, "reserved": "",
+        "readonly": [], "files": [], "links": [], "sysctls": [], "limits": plain_limits(),
+        "shm": 0, "main": main, "reserved": "",
     }  # fmt: skip
     return fields | changes
 
@@ -127,6 +143,15 @@ def full_process():
         groups=["audio", "1234"], bounding=docker, effective=docker, permitted=docker, inheritable=1 << 10,
         ambient=1 << 12, rlimits=[{"resource": 7, "soft": 1024, "hard": 2**64 - 1}],
         seccomp="06000000" + "0000ff7f", oom_score_adj=-500, umask=0o027,
+    )  # fmt: skip
+
+
+def full_limits():
+    return plain_limits(
+        memory=256 << 20, memory_low=64 << 20, cpu_quota=50_000, cpu_period=100_000, cpu_weight=39,
+        cpuset_cpus="0-1,3", cpuset_mems="0", pids=512, io_weight=10_000,
+        io=[{"read_bps": 1 << 20, "write_bps": 2**40, "read_iops": 100, "write_iops": 7},
+            {"read_bps": 0, "write_bps": 1 << 20, "read_iops": 0, "write_iops": 0}],
     )  # fmt: skip
 
 
@@ -150,7 +175,7 @@ def full_boot():
             "routes": [{"family": 4, "destination": "00" * 16, "prefix": 0, "gateway": "ac110001" + "00" * 12}],
         }],
         sysctls=[{"path": "net/ipv4/ip_unprivileged_port_start", "value": "0"}],
-        memory=256 << 20, cpu_quota=50_000, cpu_period=100_000, pids=512, shm=64 << 20,
+        limits=full_limits(), shm=64 << 20,
     )  # fmt: skip
 
 
@@ -160,13 +185,16 @@ DOCUMENTS = [
     ("no arguments", "process", plain_process(2, environment=[])),
     ("smallest boot", "boot", plain_boot(1, plain_process(1, "true"))),
     ("full boot", "boot", full_boot()),
+    ("no limits", "limits", plain_limits()),
+    ("full limits", "limits", full_limits()),
 ]
+ENCODERS = {"boot": boot, "process": process, "limits": limits}
 
 
 def document(name):
     for known, kind, fields in DOCUMENTS:
         if known == name:
-            return boot(fields) if kind == "boot" else process(fields)
+            return ENCODERS[kind](fields)
     raise KeyError(name)
 
 
@@ -178,11 +206,58 @@ def record(p):
     )  # fmt: skip
 
 
+MEMORY = [
+    "current", "limit", "peak", "anon", "file", "kernel_stack", "slab", "sock", "shmem", "file_mapped",
+    "file_dirty", "file_writeback", "inactive_anon", "active_anon", "inactive_file", "active_file",
+    "unevictable", "pgfault", "pgmajfault", "oom_kills", "guest_total", "guest_available",
+]  # fmt: skip
+CPU = ["usage_ns", "user_ns", "system_ns", "throttled_ns", "periods", "throttled"]
+TRAFFIC = [
+    "rx_bytes",
+    "rx_packets",
+    "rx_errors",
+    "rx_dropped",
+    "tx_bytes",
+    "tx_packets",
+    "tx_errors",
+    "tx_dropped",
+]
+
+
+def numbers(names, m):
+    assert list(m) == names
+    return b"".join(u64(m[name]) for name in names)
+
+
+def device(d):
+    return (
+        u32(d["major"]) + u32(d["minor"]) + u64(d["read_bytes"]) + u64(d["write_bytes"])
+        + u64(d["read_operations"]) + u64(d["write_operations"])
+    )  # fmt: skip
+
+
+def traffic(t):
+    return string(t["name"]) + numbers(TRAFFIC, {name: t[name] for name in TRAFFIC})
+
+
+def row(p):
+    return (
+        u32(p["id"]) + u32(p["parent"]) + u32(p["pid"]) + u32(p["group"]) + u32(p["session"]) + u32(p["uid"])
+        + u32(p["gid"]) + u8(ord(p["state"])) + u8(p["flags"]) + u32(p["terminal"]) + i32(p["nice"])
+        + u32(p["threads"]) + u64(p["start_ns"]) + u64(p["user_ns"]) + u64(p["system_ns"])
+        + u64(p["virtual_bytes"]) + u64(p["resident_bytes"]) + blob(p["name"]) + blob(p["command"])
+    )  # fmt: skip
+
+
 PLAIN = {"process": u32, "offset": u64, "limit": u64, "request": u32, "stream": u8, "signal": u32,
          "rows": u16, "columns": u16, "stdout": u64, "stderr": u64, "clock": u64, "entropy": blob, "path": string,
          "flags": u32, "version": u16, "state": u8, "boot_number": u32, "step": u16, "errno": i32,
          "detail": string, "data": bytes.fromhex, "kind": u8, "value": u32, "count": u64,
-         "document": document, "processes": lambda items: listing(items, record)}  # fmt: skip
+         "document": document, "processes": lambda items: listing(items, record),
+         "limits": limits, "start": u32, "next": u32, "uptime": u64, "memory": lambda m: numbers(MEMORY, m),
+         "cpu": lambda m: numbers(CPU, m), "guest": lambda g: u32(g["cpus"]) + u64(g["total_ns"]),
+         "pids": lambda p: u64(p["current"]) + u64(p["limit"]), "devices": lambda items: listing(items, device),
+         "links": lambda items: listing(items, traffic), "table": lambda items: listing(items, row)}  # fmt: skip
 
 
 def payload(message, fields):
@@ -194,8 +269,34 @@ ENDED = {"process": 2, "ended": 1, "flags": 1, "input_taken": 5, "input_limit": 
          "stdout_end": 2**40, "stderr_acknowledged": 0, "stderr_end": 0}  # fmt: skip
 RUNS = dict(ENDED, process=1, ended=0, flags=0)
 
+
+def full_usage():
+    return {
+        "request": 12, "clock": 1_700_000_000_000_000_003, "uptime": 5_000_000_000,
+        "memory": {name: 2**40 + at for at, name in enumerate(MEMORY)},
+        "cpu": {name: 10**9 + at for at, name in enumerate(CPU)}, "guest": {"cpus": 2, "total_ns": 10**10},
+        "pids": {"current": 3, "limit": 0},
+        "devices": [{"major": 254, "minor": 16, "read_bytes": 2**33, "write_bytes": 4096, "read_operations": 9,
+                     "write_operations": 1}],
+        "links": [{"name": "lo"} | {name: at for at, name in enumerate(TRAFFIC)},
+                  {"name": "abcdefghijklmno"} | {name: 2**63 + at for at, name in enumerate(TRAFFIC)}],
+    }  # fmt: skip
+
+
+def full_rows():
+    shell = {
+        "id": 201, "parent": 1, "pid": 1, "group": 1, "session": 1, "uid": 0, "gid": 0, "state": "S", "flags": 3,
+        "terminal": 136 << 8 | 1, "nice": -20, "threads": 1, "start_ns": 4_000_000_000, "user_ns": 10_000_000,
+        "system_ns": 20_000_000, "virtual_bytes": 2**40, "resident_bytes": 4096, "name": b"s\xff h".hex(),
+        "command": b"/bin/sh\0-c\0\0".hex(),
+    }  # fmt: skip
+    zombie = shell | {"id": 299, "parent": 201, "pid": 2, "state": "Z", "flags": 0, "terminal": 0, "nice": 19,
+                      "uid": 2**32 - 2, "command": ""}  # fmt: skip
+    return [shell, zombie]
+
+
 HOST = [
-    ("hello", 1, "HELLO", {"version": 1}),
+    ("hello", 1, "HELLO", {"version": 2}),
     ("boot", 2, "BOOT", {"request": 1, "document": "full boot"}),
     ("spawn", 3, "SPAWN", {"request": 2, "document": "full process"}),
     ("input", 4, "INPUT", {"process": 1, "offset": 2**33 + 1, "data": b"hello\n".hex()}),
@@ -219,14 +320,18 @@ HOST = [
     ("tree read", 16, "TREE_READ", {"request": 8, "process": 9, "path": "/etc", "flags": 1 | 16}),
     ("tree write", 17, "TREE_WRITE", {"request": 9, "process": 10, "path": "/srv/ü", "flags": 8}),
     ("power off", 18, "POWER_OFF", {}),
+    ("update", 19, "UPDATE", {"request": 10, "limits": full_limits()}),
+    ("update to no limits", 19, "UPDATE", {"request": 11, "limits": plain_limits()}),
+    ("usage", 20, "USAGE", {"request": 12}),
+    ("processes", 21, "PROCESSES", {"request": 13, "start": 1}),
 ]
 AGENT = [
-    ("welcome idle", 65, "WELCOME", {"version": 1, "state": 0, "boot_number": 0, "processes": []}),
+    ("welcome idle", 65, "WELCOME", {"version": 2, "state": 0, "boot_number": 0, "processes": []}),
     (
         "welcome booted",
         65,
         "WELCOME",
-        {"version": 1, "state": 1, "boot_number": 77, "processes": [RUNS, ENDED]},
+        {"version": 2, "state": 1, "boot_number": 77, "processes": [RUNS, ENDED]},
     ),
     ("reply done", 66, "REPLY", {"request": 1, "step": 0, "errno": 0, "detail": ""}),
     ("reply failed", 66, "REPLY", {"request": 2, "step": 15, "errno": 2, "detail": "no-such-program"}),
@@ -241,6 +346,26 @@ AGENT = [
     ),
     ("killed", 70, "EXIT", {"process": 2, "kind": 1, "value": 9, "flags": 3, "clock": 0}),
     ("oom", 71, "OOM", {"count": 3}),
+    ("usage answer", 72, "USAGE_ANSWER", full_usage()),
+    ("empty usage answer", 72, "USAGE_ANSWER", full_usage() | {"devices": [], "links": []}),
+    (
+        "processes answer",
+        73,
+        "PROCESSES_ANSWER",
+        {
+            "request": 13,
+            "clock": 1_700_000_000_000_000_003,
+            "uptime": 5_000_000_000,
+            "next": 300,
+            "table": full_rows(),
+        },
+    ),
+    (
+        "last processes answer",
+        73,
+        "PROCESSES_ANSWER",
+        {"request": 14, "clock": 1, "uptime": 2, "next": 0, "table": []},
+    ),
 ]
 
 
@@ -310,6 +435,14 @@ def bad_documents():
         ("entropy of 513 bytes", "boot", boot(plain_boot(1, plain_process(1, "true"), entropy="00" * 513))),
         ("hostname of 65 bytes", "boot", boot(plain_boot(1, plain_process(1, "true"), hostname="h" * 65))),
         ("reserved of 4097 bytes", "boot", boot(plain_boot(1, plain_process(1, "true"), reserved="00" * 4097))),
+        ("empty limits", "limits", b""),
+        ("limits cut by one", "limits", limits(full_limits())[:-1]),
+        ("limits with one byte too many", "limits", limits(full_limits()) + b"\0"),
+        ("cpuset of 257 bytes", "limits", limits(plain_limits(cpuset_cpus="0," * 128 + "0"))),
+        ("NUL in a cpuset", "limits", limits(plain_limits(cpuset_mems="0\0"))),
+        ("17 limits of the disks", "limits", limits(plain_limits(io=full_limits()["io"][:1] * 17))),
+        ("boot with 17 limits of the disks", "boot",
+         boot(plain_boot(1, plain_process(1, "a"), limits=plain_limits(io=full_limits()["io"][:1] * 17)))),
         ("root kind 2", "boot", boot(plain_boot(1, plain_process(1, "true"), root=2))),
         ("writable kind 2", "boot", boot(plain_boot(1, plain_process(1, "a"), writable={"kind": 2, "index": 0}))),
         ("mount kind 4", "boot", boot(plain_boot(1, plain_process(1, "a"), mounts=[

@@ -1,0 +1,163 @@
+"""system df, container prune, system prune: what is taken of the disk, and giving it back."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from insula.cli.client import path
+from insula.cli.containers_list import make_row, read_filters
+from insula.cli.failure import ApiFailure, Failure
+from insula.cli.flags import BOOL, MANY, TEXT, Flag
+from insula.cli.images import make_rows
+from insula.cli.table import ROW, View, human_size, print_rows
+from insula.cli.verb import Call, Verb
+
+ACTIVE = ("running", "paused", "restarting")
+VIEW = View(
+    (("TYPE", "Type"), ("TOTAL", "TotalCount"), ("ACTIVE", "Active"), ("SIZE", "Size"),
+     ("RECLAIMABLE", "Reclaimable")), {},
+)  # fmt: skip
+IMAGES = View(
+    (("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("CREATED", "CreatedSince"),
+     ("SIZE", "Size"), ("SHARED SIZE", "SharedSize"), ("UNIQUE SIZE", "UniqueSize"), ("CONTAINERS", "Containers")),
+    {},
+)  # fmt: skip
+CONTAINERS = View(
+    (("CONTAINER ID", "ID"), ("IMAGE", "Image"), ("COMMAND", "Command"), ("SIZE", "Size"),
+     ("CREATED", "RunningFor"), ("STATUS", "Status"), ("NAMES", "Names")), {},
+)  # fmt: skip
+
+
+def system_df(call: Call) -> int:
+    options = call.options
+    found = call.client.call("GET", "/system/df", notice="measuring the disk")
+    if not options.flag("verbose"):
+        print_rows(summary(found), VIEW, options.text("format"))
+        return 0
+    if options.given("format"):
+        raise Failure("--format is for the summary: leave out --verbose")
+    print("Images space usage:\n")
+    print_rows([row for image in found["Images"] or () for row in image_rows(image)], IMAGES, "")
+    print("\nContainers space usage:\n")
+    print_rows(
+        [make_row({**one, "SizeRootFs": 0}, False) for one in found["Containers"] or ()], CONTAINERS, ""
+    )
+    return 0
+
+
+def image_rows(image: dict[str, Any]) -> list[ROW]:
+    shared = max(0, image["SharedSize"])
+    sizes = {"SharedSize": human_size(shared), "UniqueSize": human_size(image["Size"] - shared)}
+    return [row | sizes for row in make_rows(image, False)]
+
+
+def summary(found: dict[str, Any]) -> list[ROW]:
+    images, containers = found["Images"] or [], found["Containers"] or []
+    used = [image for image in images if image["Containers"]]
+    alive = [one for one in containers if one["State"] in ACTIVE]
+    written = sum(one.get("SizeRw") or 0 for one in containers)
+    kept = sum(image["Size"] - max(0, image["SharedSize"]) for image in used)
+    idle = written - sum(one.get("SizeRw") or 0 for one in alive)
+    return [
+        summary_row("Images", len(images), len(used), found["LayersSize"], found["LayersSize"] - kept),
+        summary_row("Containers", len(containers), len(alive), written, idle),
+        summary_row("Local Volumes", len(found["Volumes"] or ()), 0, 0, 0),
+        summary_row("Build Cache", len(found["BuildCache"] or ()), 0, 0, 0),
+    ]
+
+
+def summary_row(kind: str, total: int, active: int, size: int, reclaimable: int) -> ROW:
+    share = f" ({reclaimable * 100 // size}%)" if size else ""
+    return {
+        "Type": kind, "TotalCount": str(total), "Active": str(active), "Size": human_size(size),
+        "Reclaimable": human_size(reclaimable) + share,
+    }  # fmt: skip
+
+
+# -- prune
+
+
+def container_prune(call: Call) -> int:
+    confirm(call, ["WARNING! This will remove all stopped containers."])
+    told(prune_containers(call))
+    return 0
+
+
+def system_prune(call: Call) -> int:
+    options = call.options
+    images = "all images without a container" if options.flag("all") else "all dangling images"
+    if options.texts("filter"):
+        images = ""
+        print("insula: filters choose containers only: images are left alone", file=sys.stderr)
+    confirm(
+        call,
+        [
+            "WARNING! This will remove:",
+            *(f"  - {what}" for what in ("all stopped containers", images) if what),
+        ],
+    )
+    reclaimed = prune_containers(call)
+    if images:
+        reclaimed += prune_images(call)
+    told(reclaimed)
+    return 0
+
+
+def confirm(call: Call, warning: Sequence[str]) -> None:
+    """Raises Failure unless the user says yes, or has said so with --force."""
+    if call.options.flag("force"):
+        return
+    print("\n".join([*warning, "Are you sure you want to continue? [y/N] "]), end="", flush=True)
+    if sys.stdin.readline().strip().lower() != "y":
+        raise Failure("nothing was removed")
+
+
+def prune_containers(call: Call) -> int:
+    """Bytes that were given back."""
+    query = {"filters": read_filters(call.options.texts("filter"))}
+    found = call.client.call("POST", "/containers/prune", query, notice="removing containers")
+    if found["ContainersDeleted"]:
+        print("Deleted Containers:", *found["ContainersDeleted"], "", sep="\n")
+    return int(found["SpaceReclaimed"])
+
+
+def prune_images(call: Call) -> int:
+    """One after the other: what has just got a container stays."""
+    before = call.client.call("GET", "/system/df", {"type": "image"})
+    deleted = []
+    for image in before["Images"] or ():
+        names = [name for name in image.get("RepoTags") or () if not name.startswith("<none>")]
+        if image["Containers"] or (names and not call.options.flag("all")):
+            continue
+        try:
+            for name in names or [image["Id"]]:
+                deleted += call.client.call("DELETE", path("images", name))
+        except ApiFailure as failure:
+            print(f"insula: {failure.message}", file=sys.stderr)
+    if not deleted:
+        return 0
+    print("Deleted Images:")
+    for step in deleted:
+        print("".join(f"{kind.lower()}: {what}" for kind, what in step.items()))
+    print()
+    return int(before["LayersSize"]) - int(
+        call.client.call("GET", "/system/df", {"type": "image"})["LayersSize"]
+    )
+
+
+def told(reclaimed: int) -> None:
+    print(f"Total reclaimed space: {human_size(reclaimed)}")
+
+
+FILTER = Flag("filter", "", MANY, "Only those that match (until=…, label=…, label!=…)")
+FORCE = Flag("force", "f", BOOL, "Do not ask")
+VERBS = {
+    "system df": Verb("[OPTIONS]", "Show what is taken of the disk", system_df, (
+        Flag("format", "", TEXT, "'table', 'table TEMPLATE', 'json', or a template for each"),
+        Flag("verbose", "v", BOOL, "Each image and container"),
+    ), most=0),
+    "container prune": Verb("[OPTIONS]", "Remove all stopped containers", container_prune, (FILTER, FORCE), most=0),
+    "system prune": Verb("[OPTIONS]", "Remove stopped containers and dangling images", system_prune, (
+        Flag("all", "a", BOOL, "All images without a container, not just dangling ones"), FILTER, FORCE,
+    ), most=0),
+}  # fmt: skip

@@ -1,0 +1,76 @@
+"""One attachment of a container to a network: what is asked for, and the lease that it got."""
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_interface
+
+from insula.errors import InvalidArgument
+from insula.network.address import IPInterface, parse_address
+
+MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
+NAME_MAX = 255
+ALIASES_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """What a container asks of one network. network: name or id, as asked. driver_options: kept and shown."""
+
+    network: str
+    ipv4: str = ""
+    ipv6: str = ""
+    mac: str = ""
+    aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    gateway_priority: int = 0
+    driver_options: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises InvalidArgument."""
+        if not self.network or len(self.network) > NAME_MAX or not self.network.isprintable():
+            raise InvalidArgument(f"invalid network {self.network[:80]!r}")
+        for text, version in ((self.ipv4, 4), (self.ipv6, 6)):
+            if text and parse_address(f"IPv{version} address", text).version != version:
+                raise InvalidArgument(f"invalid IPv{version} address: {text[:80]}")
+        if self.mac:
+            check_mac(self.mac)
+        if len(self.aliases) > ALIASES_MAX:
+            raise InvalidArgument(f"a container has {ALIASES_MAX} aliases on a network at most")
+        for alias in self.aliases:
+            if (
+                not alias
+                or len(alias.encode()) > NAME_MAX
+                or any(not letter.isprintable() for letter in alias)
+            ):
+                raise InvalidArgument(f"invalid alias {alias[:80]!r}")
+
+
+def check_mac(mac: str) -> None:
+    """Raises InvalidArgument in Docker's words: six octets, of one machine's."""
+    if not MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
+        raise InvalidArgument(f"invalid MAC address: {mac[:40]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The lease: what a container has on a network while it runs. addresses: with their prefixes; gateways: of the
+    same subnets, in the same order; names: what others find it by; dns: name servers of its own choice."""
+
+    id: str
+    network_id: str
+    network: str
+    bridge: str
+    mac: str
+    addresses: tuple[str, ...]
+    gateways: tuple[str, ...]
+    mtu: int
+    internal: bool
+    plain: bool
+    names: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    gateway_priority: int = 0
+    dns: tuple[str, ...] = ()
+
+    @property
+    def interfaces(self) -> tuple[IPInterface, ...]:
+        return tuple(ip_interface(address) for address in self.addresses)

@@ -1,0 +1,151 @@
+"""`make test-docker-py`: docker-py 7.0.0's own tests of containers, execs, health checks and clients, against Insula.
+
+    run.py                the files of FILES, but for LEFT_OUT
+    run.py -k exec …      further words go to pytest
+
+The suite is its source distribution from PyPI, in a virtual environment of its own (build-out/docker-py). Its images
+are made here, so that nothing is pulled: Alpine's genuine userland with the user it wants, and busybox. LEFT_OUT names
+each test that cannot pass yet, with its reason; docs/compatibility.md shows the reasons.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "hypervisor"))
+
+from boot_paths import fresh_home  # noqa: E402 - the tests' folder is not a package
+from daemon_fixture import DaemonProcess  # noqa: E402
+
+KEPT = ROOT / "build-out" / "docker-py"
+SUITE = KEPT / "docker-7.0.0"
+WHEELS = ROOT / "build-out" / "flashvm"
+# requests from 2.32 on knows docker-py 7.0.0's URLs no more
+REQUIREMENTS = ("requests<2.32", "urllib3<3", "packaging", "paramiko", "websocket-client", "pytest==7.4.2",
+                "pytest-timeout==2.1.0")  # fmt: skip
+FILES = ("api_container_test.py", "models_containers_test.py", "models_resources_test.py", "api_exec_test.py",
+         "api_healthcheck_test.py", "api_client_test.py", "client_test.py", "regression_test.py", "errors_test.py",
+         "context_api_test.py")  # fmt: skip
+NETWORKS, VOLUMES, FILE_TREES = (
+    "needs networks",
+    "needs volumes or bind mounts",
+    "needs the files of a container",
+)
+REFUSED = "refused on purpose: a machine has no device of the host"
+
+LEFT_OUT: dict[str, str] = {
+    "CreateContainerTest::test_create_with_links": NETWORKS,
+    "CreateContainerTest::test_create_with_mac_address": NETWORKS,
+    "CreateContainerTest::test_create_container_with_volumes_from": VOLUMES,
+    "CreateContainerTest::test_create_with_device_cgroup_rules": REFUSED,
+    "VolumeBindTest": VOLUMES,
+    "ArchiveTest": FILE_TREES,
+    "DiffTest": FILE_TREES,
+    "PortTest": NETWORKS,
+    "LinkTest": NETWORKS,
+    "RemoveContainerTest::test_remove_with_link": NETWORKS,
+    "ContainerCollectionTest::test_run_with_volume": VOLUMES,
+    "ContainerCollectionTest::test_run_with_named_volume": VOLUMES,
+    "ContainerCollectionTest::test_run_with_network": NETWORKS,
+    "ContainerCollectionTest::test_run_with_networking_config": NETWORKS,
+    "ContainerTest::test_commit": FILE_TREES,
+    "ContainerTest::test_diff": FILE_TREES,
+    "ContainerTest::test_ports_target": NETWORKS,
+    "ContainerTest::test_create_with_volume_driver": VOLUMES,
+    "ContainerCPUTest::test_create_with_runtime": "expects runc as the daemon's default: its client sends no runtime",
+    "AttachContainerTest::test_run_container_reading_socket_ws": "its client cannot open a websocket on a unix socket",
+    "ConnectionTimeoutTest": "needs a network that swallows packets",
+    "TestRegressions::test_443": "needs builds (its authors expect it to fail)",
+    "TestRegressions::test_792": NETWORKS,
+}
+"""The beginning of a test's name (class::test), and why it is left out."""
+
+
+def prepare() -> Path:
+    """The suite and its interpreter, made once."""
+    python = KEPT / "venv" / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", KEPT / "venv"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *REQUIREMENTS], check=True)
+    if not SUITE.exists():
+        fetch = ["download", "-q", "--no-deps", "--no-binary", ":all:", "-d", KEPT, "docker==7.0.0"]
+        subprocess.run([python, "-m", "pip", *fetch], check=True)
+        with tarfile.open(KEPT / "docker-7.0.0.tar.gz") as archive:
+            archive.extractall(KEPT, filter="data")
+    if not list(WHEELS.glob("flashvm-0.1.3-*.whl")):
+        fetch = ["download", "-q", "--no-deps", "--platform", "manylinux_2_39_x86_64", "--only-binary=:all:"]
+        subprocess.run([python, "-m", "pip", *fetch, "-d", WHEELS, "flashvm==0.1.3"], check=True)
+    return python
+
+
+def make_images(daemon: DaemonProcess) -> None:
+    """busybox:latest, and alpine:3.10 and alpine:latest out of a wheel that carries a genuine Alpine."""
+    answer = daemon.request("POST", "/insula/bootstrap", {"what": "busybox", "platforms": ["linux/amd64"]})
+    assert answer.status == 200, answer.body
+    with zipfile.ZipFile(next(WHEELS.glob("flashvm-0.1.3-*.whl"))) as wheel:
+        layout = io.BytesIO()
+        with tarfile.open(fileobj=layout, mode="w") as archive:
+            for info in wheel.infolist():
+                name = info.filename.removeprefix("flashvm/data/oci/")
+                if name != info.filename and not info.is_dir():
+                    member = tarfile.TarInfo(name)
+                    member.size = info.file_size
+                    archive.addfile(member, io.BytesIO(wheel.read(info)))
+    loaded = daemon.docker("load", "-q", input=layout.getvalue())
+    assert loaded.returncode == 0, loaded.stderr
+    image = loaded.stdout.decode().rpartition(": ")[2].strip()
+    # the container's own shell makes the changed tar: nothing is unpacked here
+    change = (
+        "echo postgres:x:70:70::/var/lib/postgresql:/bin/sh >>/etc/passwd; echo postgres:x:70: >>/etc/group;"
+        "mkdir -p /var/opt; tar -c -f - -C / bin etc home lib media opt root run sbin srv tmp usr/bin usr/sbin var"
+    )
+    packed = daemon.docker(
+        "run", "--rm", "--network", "none", "--user", "0", "--entrypoint", "sh", image, "-c", change
+    )
+    assert packed.returncode == 0, packed.stderr
+    for words in (
+        ("import", "-c", 'CMD ["/bin/sh"]', "-", "alpine:3.10"),
+        ("tag", "alpine:3.10", "alpine:latest"),
+    ):
+        done = daemon.docker(*words, input=packed.stdout if words[0] == "import" else None)
+        assert done.returncode == 0, done.stderr
+
+
+def main(words: list[str]) -> int:
+    python = prepare()
+    left_out = [f"--deselect=tests/integration/{file}::{name}" for file in FILES for name in LEFT_OUT]
+    with fresh_home() as home:
+        daemon = DaemonProcess(home)
+        try:
+            daemon.start()
+            make_images(daemon)
+            (KEPT / "home").mkdir(exist_ok=True)
+            env = {"PATH": os.environ["PATH"], "HOME": str(KEPT / "home"), "PYTHONPATH": str(SUITE),
+                   "DOCKER_HOST": f"unix://{daemon.socket}"}  # fmt: skip
+            files = [f"tests/integration/{name}" for name in FILES]
+            argv = [
+                python,
+                "-m",
+                "pytest",
+                "-p",
+                "no:cacheprovider",
+                "-q",
+                "-rfEX",
+                "--timeout=60",
+                *left_out,
+                *words,
+                *files,
+            ]
+            return subprocess.run(argv, cwd=SUITE, env=env, check=False).returncode
+        finally:
+            daemon.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
