@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hypervisor" / "insula"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"errors", "events", "paths", "process", "database", "packages", "config", "lent"}
+BASE = {"errors", "events", "paths", "process", "database", "packages", "config", "lent", "thread"}
 PARTS = {"image", "network", "volume", "machine", "agent"}  # never import each other
 MAY_IMPORT: dict[str, set[str]] = dict.fromkeys(BASE | PARTS, BASE) | {
     "guest": BASE | {"machine", "agent"},

@@ -124,7 +124,7 @@ def test_a_load_that_is_cut_off_keeps_nothing(emptied: DaemonProcess) -> None:
         assert ran.returncode == 1, (length, ran.stdout)
         assert ran.stderr.count(b"\n") == 1, ran.stderr
     assert emptied.request("GET", "/images/json").json() == before
-    assert list((emptied.home / "staging").iterdir()) == []
+    assert list((emptied.home / "staging").glob("image-*")) == []  # a template may be in the making there
 
 
 def test_a_digest_that_differs_is_refused(emptied: DaemonProcess) -> None:

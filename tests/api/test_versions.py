@@ -102,7 +102,7 @@ def test_answers_have_the_fields_of_their_version(
     inspect = daemon.request("GET", f"{root}/containers/{container}/json").json()
     listed = daemon.request("GET", f"{root}/containers/json?all=1").json()[0]
     image = daemon.request("GET", f"{root}/images/{IMAGE}/json").json()
-    images = daemon.request("GET", f"{root}/images/json").json()[0]
+    images = next(i for i in daemon.request("GET", f"{root}/images/json").json() if IMAGE in i["RepoTags"])
     for kind, document in (
         ("ContainerInspectResponse", inspect),
         ("ContainerState", inspect["State"]),

@@ -1,7 +1,8 @@
 """`docker logs`: what has been kept of a container's output, chosen by tail, since, until and stream, and followed.
 
 Reads only the log on disk, in a thread, a bounded batch at a time: however slow the reader is, the container
-and the daemon's memory do not notice.
+and the daemon's memory do not notice. A reader that goes away waits for its thread first: that may be opening the
+very file that is to be closed.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from insula.container.log_entry import LogEntry as LogEntry
 from insula.container.log_file import LogFile
 from insula.container.log_reader import LogCursor
+from insula.thread import in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,11 @@ async def read_logs(
     begun = not query.since_ns
     try:
         if query.tail is not None:
-            await asyncio.to_thread(cursor.open_tail, query.tail)
+            await in_thread(cursor.open_tail, query.tail)
         while True:
             changed.clear()
             live = query.follow and is_live() and not _is_past(query.until_ns)
-            for entry in (entries := await asyncio.to_thread(cursor.read)):
+            for entry in (entries := await in_thread(cursor.read)):
                 begun = begun or entry.time_ns >= query.since_ns
                 if query.until_ns and entry.time_ns > query.until_ns:
                     return

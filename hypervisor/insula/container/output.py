@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from insula.container.log_file import LogFile
 from insula.container.log_reader import LogCursor
 from insula.container.logs import Changes
+from insula.thread import in_thread
 
 BEHIND = 1 << 20
 
@@ -176,7 +177,7 @@ class Follower:
             while True:
                 changed.clear()
                 kept = log.ends
-                entries = await asyncio.to_thread(self._cursor.read)
+                entries = await in_thread(self._cursor.read)
                 self._output.check_room()
                 for entry in entries:
                     if fresh := self._cut(entry.stream, entry.end - len(entry.data), entry.data):

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from insula.agent.boot_document import BootDocument
 from insula.agent.session import Session, open_session
@@ -40,14 +40,13 @@ from insula.machine.platform import Accelerator, Platform, find_platform
 from insula.machine.slots import take_slot
 from insula.machine.spec import Kernel, MachineSpec, cpu_class, memory_class
 from insula.paths import Paths
+from insula.thread import in_thread
 
 BOOT_TIMEOUT = 90.0
 """Seconds for a cold boot under emulation on a busy host."""
 CLONE_TIMEOUT = 30.0
 ENTROPY_BYTES = 64
 CONSOLE_LINES = 30
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -280,7 +279,7 @@ class Forge:
                 await self._rehearse(spec, Started(machine, session, slot))
                 session.close()
                 await machine.monitor.save(template.state)
-            await whole(asyncio.to_thread(write_template, self._paths, template, spec.memory))
+            await in_thread(write_template, self._paths, template, spec.memory)
         except BaseException:
             template.close()
             raise
@@ -325,13 +324,3 @@ async def greeted(machine: Machine, timeout: float) -> Session:
     error = Unavailable(f"the machine {machine.id} did not come up: {reason}\nconsole: {tail or 'empty'}")
     error.detail = evidence(machine, console)
     raise error
-
-
-async def whole(work: Awaitable[T]) -> T:
-    """Awaits a thread's work to its end even if cancelled: it uses descriptors that the caller then closes."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait((task,))
-        raise

@@ -27,7 +27,7 @@ from insula.image.manifest import (
 from insula.image.outer_archive import WHAT, OuterArchive, open_archive
 from insula.image.record import NewImage
 from insula.image.reference import ImagePlatform, parse_reference
-from insula.image.thread import in_thread
+from insula.thread import in_thread
 
 INDEX_DEPTH_MAX = 4
 IMAGES_MAX = 256

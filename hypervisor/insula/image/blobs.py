@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from insula.errors import InsulaError, InvalidArgument, Unavailable
-from insula.image.thread import in_thread
 from insula.paths import Paths
+from insula.thread import in_thread
 
 CHUNK = 1 << 20
 STAGING_PREFIX = "image-"

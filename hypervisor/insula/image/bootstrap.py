@@ -24,10 +24,10 @@ from insula.image.record import Image
 from insula.image.reference import ImagePlatform, parse_platform
 from insula.image.store import ImageStore
 from insula.image.tar_reader import FILE, TarReader
-from insula.image.thread import in_thread
 from insula.packages import fetch_package
 from insula.paths import Paths
 from insula.process import CLEAN_ENVIRONMENT, TAIL, tool
+from insula.thread import in_thread
 
 BUSYBOX = "busybox:latest"
 PLATFORMS = ("linux/amd64", "linux/arm64")

@@ -17,10 +17,10 @@ from insula.image.change import Change
 from insula.image.record import Image
 from insula.image.reference import ImagePlatform, parse_platform
 from insula.image.store import ImageStore
-from insula.image.thread import in_thread
 from insula.packages import KEYRING, find_mirror
 from insula.paths import Paths
 from insula.process import run, tool
+from insula.thread import in_thread
 
 DEBIAN = f"debian:{SUITE}"
 SECONDS = 1200.0

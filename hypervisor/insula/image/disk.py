@@ -23,10 +23,10 @@ from insula.errors import InsulaError, Internal, InvalidArgument, Unavailable
 from insula.image.blobs import BlobStore, full_disk, sync_folder
 from insula.image.jail import JailLimits, jail_argv
 from insula.image.layer import Limits
-from insula.image.thread import in_thread
 from insula.lent import open_lent_blocking
 from insula.paths import Paths
 from insula.process import TAIL, run
+from insula.thread import in_thread
 
 MAX_LAYER_DISKS = 8
 CONVERTERS_MAX = 2

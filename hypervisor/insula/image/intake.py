@@ -6,7 +6,7 @@ from pathlib import Path
 
 from insula.errors import InvalidArgument
 from insula.image.blobs import full_disk
-from insula.image.thread import in_thread
+from insula.thread import in_thread
 
 ARCHIVE_MAX = 64 << 30
 BATCH = 1 << 20

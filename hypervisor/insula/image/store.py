@@ -28,9 +28,9 @@ from insula.image.layer import Limits
 from insula.image.manifest import parse_config
 from insula.image.record import IMAGE, TAG, Image, NewImage, Removed, Rootfs, Tag, image_from_document
 from insula.image.reference import parse_platform, parse_reference
-from insula.image.thread import in_thread
 from insula.image.usage import ImagesUsage, measure_images
 from insula.paths import Paths
+from insula.thread import in_thread
 
 log = logging.getLogger(__name__)
 
