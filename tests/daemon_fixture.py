@@ -148,7 +148,7 @@ class DaemonProcess:
         name here; netd and the others are called by the run directory."""
         folder = self.run / "machines"
         ids = [entry.name.encode() for entry in folder.iterdir()] if folder.exists() else []
-        ids += [name_of(self.run).encode(), *(f"/proc/{pid}/ns/net".encode() for pid in self._holder())]
+        ids += [name_of(self.run).encode(), *self.network_spaces()]
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
@@ -159,9 +159,10 @@ class DaemonProcess:
                 ):
                     os.kill(int(entry.name), signal.SIGKILL)
 
-    def _holder(self) -> list[str]:
+    def network_spaces(self) -> list[bytes]:
+        """The path of the network's name space, by which pasta is told of it; empty before there is one."""
         file = self.run / "net" / "holder.pid"
-        return [file.read_text()] if file.exists() else []
+        return [f"/proc/{file.read_text()}/ns/net".encode()] if file.exists() else []
 
     # -- clients
 

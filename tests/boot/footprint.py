@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon_fixture import DaemonProcess
+from insula.network.namespace import name_of
 
 SETTLE = 30.0
 STILL = 5
@@ -79,8 +80,10 @@ def names_in(folder: Path) -> tuple[str, ...]:
 
 
 def processes_of(daemon: DaemonProcess) -> list[tuple[int, str]]:
-    """Every process that runs in a jail of this state root, makes one, or is the daemon's child."""
+    """Every process that runs in a jail of this state root, makes one, belongs to the network of this run directory
+    (whichever daemon began it), or is the daemon's child."""
     root = str(daemon.home.parent).encode()
+    network = [name_of(daemon.run).encode(), *daemon.network_spaces()]
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -88,11 +91,12 @@ def processes_of(daemon: DaemonProcess) -> list[tuple[int, str]]:
         with contextlib.suppress(OSError):
             status = (entry / "stat").read_text().rpartition(")")[2].split()
             name = (entry / "comm").read_text().strip()
+            command = (entry / "cmdline").read_bytes()
             child = daemon.process is not None and int(status[1]) == daemon.pid
             jailed = name.startswith(("qemu", "bwrap", "setpriv", "prlimit")) and (
-                root in (entry / "mountinfo").read_bytes() or root in (entry / "cmdline").read_bytes()
+                root in (entry / "mountinfo").read_bytes() or root in command
             )
-            if child or jailed:
+            if child or jailed or any(mark in command for mark in network):
                 found.append((int(entry.name), "zombie" if status[0] == "Z" else name))
     return found
 
@@ -109,4 +113,7 @@ def kind_of(link: str) -> str:
     """`socket:[123]` → `socket`; a path without what differs from one machine to the next."""
     if not link.startswith("/"):
         return link.partition(":[")[0]
-    return link.partition("-")[0] if link.startswith("/memfd:") else Path(link).name.partition("-")[0]
+    if link.startswith("/memfd:"):
+        return link.partition("-")[0]
+    path = Path(link)
+    return "slot" if path.name.isdecimal() else path.name.partition("-")[0]

@@ -182,6 +182,7 @@ async def test_an_adopted_guest_goes_on_where_the_log_ends(home: Path) -> None:
         async with open_guests(home, run=run, known=frozenset({str(record["machine"])})) as guests:
             async with guests.adopt(record) as guest:
                 assert guest.origin == "adopted"
+                await guest.greet()
                 said = await read(guest.session.resume(number, len(early), 0))
                 guest.session.release(number)
                 await guest.session.stop()
@@ -196,6 +197,7 @@ async def test_an_adopted_guest_takes_further_processes(home: Path) -> None:
         record, number, early = await leave_running(home, run, "wait")
         async with open_guests(home, run=run, known=frozenset({str(record["machine"])})) as guests:
             async with guests.adopt(record) as guest:
+                await guest.greet()
                 main = guest.session.resume(number, len(early), 0)
                 assert (await start(guest, "count", "0", "2")).lines == ["line 0", "line 1"]
                 await guest.session.signal(number, 9)

@@ -92,7 +92,7 @@ def test_it_is_adopted_paused_and_goes_on_where_it_stood(
     assert "is paused" in docker.fail(1, "exec", "still", "true")
     docker.daemon.restart()
     docker.succeed("unpause", "still")
-    first = int(docker.succeed("exec", "still", "cat", "/count"))
+    first = int(docker.succeed("exec", "still", "cat", "/count") or 0)  # empty while it is being written
     assert abs(time.time() - int(docker.succeed("exec", "still", "date", "+%s"))) < 1
     while int(docker.succeed("exec", "still", "cat", "/count") or 0) <= first:
         pass
@@ -116,7 +116,7 @@ def test_always_comes_back_after_a_reboot_of_the_host(
 ) -> None:
     """Daemon and machines are gone at once; what a user stopped stays stopped, if its policy says so."""
     docker = Words(new_daemon())
-    script = "echo run >> /runs; exec sleep 600"
+    script = "echo run >> /runs; sync; echo kept; exec sleep 600"
     for name, policy in (
         ("one", "always"),
         ("two", "unless-stopped"),
@@ -125,13 +125,15 @@ def test_always_comes_back_after_a_reboot_of_the_host(
     ):
         docker.start("--name", name, "--restart", policy, "busybox", "sh", "-c", script)
     docker.succeed("stop", "-t", "0", "three")
+    for name in ("one", "two"):
+        docker.until_lines(name, "kept")
     pids = [docker.state(name)["Pid"] for name in ("one", "two", "four")]
     docker.daemon.kill()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     docker.daemon.start()
     for name in ("one", "two"):
-        until_status(docker, name, "running")
+        docker.until_lines(name, "kept", 2)
     assert sorted(docker.succeed("ps", "--format", "{{.Names}}").split()) == ["one", "two"]
     for name in ("one", "two"):
         assert docker.succeed("exec", name, "cat", "/runs") == "run\n" * 2

@@ -157,7 +157,7 @@ def test_a_seccomp_profile_of_ones_own(docker: Words, place: Path, options: tupl
 @BOTH
 def test_files_of_variables_and_labels(docker: Words, place: Path) -> None:
     (place / "env").write_text("# a comment\nA=1 2\n\nB=x=y\n")
-    (place / "labels").write_text("# a comment\nfirst=1\nsecond\n")
+    (place / "labels").write_text("# a comment\nfirst=1\nsecond=\n")
     options = ("--env-file", str(place / "env"), "-e", "B=z", "--label-file", str(place / "labels"), "-l", "third=3",
                "--annotation", "a.b=c")  # fmt: skip
     assert docker.run(*options, "busybox", "sh", "-c", 'echo "$A $B"') == "1 2 z\n"
@@ -184,17 +184,22 @@ def test_unknown_groups_and_sysctls_are_told_at_the_start(docker: Words) -> None
     said = docker.fail(127, "run", "--rm", "--sysctl", "net.no.such=1", "busybox", "true")
     assert "open /proc/sys/net/no/such: no such file or directory" in said
     said = docker.fail(125, "run", "--rm", "--ulimit", "nofile=9999999999", "busybox", "true")
-    assert "error setting rlimits for ready process: operation not permitted" in said
+    assert (
+        "error setting rlimits for ready process: error setting rlimit nofile: operation not permitted"
+        in said
+    )
 
 
 # -- the disks, held from both sides
 
 
 WRITTEN = """set -e
-cd /sys/block; disk=$(dirname $(grep -l writable vd*/serial)); set -- $(cat $disk/stat); before=$7; busy=${10}
+cd /sys/block; disk=$(dirname $(grep -l writable vd*/serial)); set -- $(cat $disk/stat); before=$7
+read began rest < /proc/uptime
 dd if=/dev/zero of=/f bs=64k count=%d conv=fsync 2>/dev/null; sync
-set -- $(cat $disk/stat); echo $(( ($7 - before) / 2 )) $(( ${10} - busy ))"""
-"""KiB that the disk has written, and for how many milliseconds it was busy with it: the kernel's own counters."""
+read ended rest < /proc/uptime
+set -- $(cat $disk/stat); echo $(( ($7 - before) / 2 )) $began $ended"""
+"""KiB that the disk has written, by the kernel's own counters, and the guest's clock before and after it, in seconds."""
 
 
 @BOTH
@@ -210,9 +215,10 @@ def test_device_limits_hold_in_the_guest_and_below_it(docker: Words) -> None:
         f"cut -d' ' -f1 {CGROUP}/io.max | while read d; do echo $d wbps=max riops=max > {CGROUP}/io.max; done"
     )
     docker.succeed("exec", id, "sh", "-c", f"{lift}; test ! -s {CGROUP}/io.max")
-    written, busy = docker.succeed("exec", id, "sh", "-c", WRITTEN % 96).split()
+    written, began, ended = docker.succeed("exec", id, "sh", "-c", WRITTEN % 96).split()
     assert int(written) >= 6 << 10
-    assert int(written) * 1024 * 1000 / int(busy) < rate * 1.25
+    burst = rate / 10  # what QEMU lets pass at once after a rest (include/qemu/throttle.h)
+    assert int(written) * 1024 <= rate * (float(ended) - float(began)) * 1.1 + 2 * burst
 
 
 # -- another kernel, a boot of its own

@@ -274,6 +274,8 @@ def test_the_daemon_is_killed_at_any_moment(
     scene = Scene(new_daemon(), seed=20261123)
     for platform in PLATFORMS:
         scene.docker.run("--platform", platform, "busybox", "true")
+    scene.daemon.kill()  # the first one is the parent of the network's processes, and holds them; later ones do not
+    scene.daemon.start()
     fill(scene.daemon, PLATFORMS)
     before = take_still(scene.daemon)
     live_through(scene, moments, away)

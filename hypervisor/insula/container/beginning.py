@@ -26,6 +26,7 @@ from insula.container.record import Record
 from insula.container.state import Status
 from insula.errors import InsulaError, NotFound
 from insula.guest.guest import Guest
+from insula.thread import in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ async def bring_up(
         seccomp=await parts.filter(record.platform, spec),
     )
     plan = make_plan(spec, record.settings, record.platform, rootfs.layers, writable, choices)
-    base = await open_log(record, log)
+    base = await open_log(record, log, held)
     try:
         guest = await held.enter_async_context(parts.guests.open(plan.request))
     except InsulaError as error:
@@ -81,14 +82,16 @@ async def bring_up(
     return Running(guest, main, base, base)
 
 
-async def open_log(record: Record, log: LogFile | None) -> tuple[int, int]:
+async def open_log(record: Record, log: LogFile | None, held: AsyncExitStack) -> tuple[int, int]:
     """Where the streams stand in the log, which is there from now on. Raises Unavailable, InvalidArgument."""
     if log is None:
         return (0, 0)
-    return await asyncio.to_thread(log.open, await read_attributes(record))
+    attributes = await read_attributes(record)
+    held.callback(log.close)  # a start that fails has nobody else who would
+    return await in_thread(log.open, attributes)
 
 
-async def reopen_log(record: Record, log: LogFile | None) -> tuple[int, int]:
+async def reopen_log(record: Record, log: LogFile | None, held: AsyncExitStack) -> tuple[int, int]:
     """The same for a run that is under way, which does without its attributes if they cannot be had."""
     if log is None:
         return (0, 0)
@@ -97,7 +100,8 @@ async def reopen_log(record: Record, log: LogFile | None) -> tuple[int, int]:
     except InsulaError as error:
         logger.warning("container %s: its log goes on without attributes: %s", record.id[:12], error)
         attributes = {}
-    return await asyncio.to_thread(log.open, attributes)
+    held.callback(log.close)
+    return await in_thread(log.open, attributes)
 
 
 async def _keep_failure(parts: Parts, record: Record, error: InsulaError, evidence: str) -> None:
@@ -121,7 +125,7 @@ async def rejoin(parts: Parts, record: Record, guest: Guest, held: AsyncExitStac
     await joined.adopt(record.leases, guest, record.spec.domainname)
 
 
-async def take_up(guest: Guest, record: Record, log: LogFile | None) -> Running:
+async def take_up(guest: Guest, record: Record, log: LogFile | None, held: AsyncExitStack) -> Running:
     """The main process of an adopted guest that is not paused, resumed where the log ends.
 
     Raises NotFound if it does not answer, or never booted this container."""
@@ -131,7 +135,7 @@ async def take_up(guest: Guest, record: Record, log: LogFile | None) -> Running:
     booted = session.welcome.booted and session.welcome.boot_number == record.boot
     if state is None or not (booted or state.ended):
         raise NotFound("it does not run this container")
-    ends = await reopen_log(record, log)
+    ends = await reopen_log(record, log, held)
     # Should the log have lost its end, what the guest still has follows it without a gap in the numbers.
     stdout = min(max(ends[0] - record.log_base[0], state.stdout_acknowledged), state.stdout_end)
     stderr = min(max(ends[1] - record.log_base[1], state.stderr_acknowledged), state.stderr_end)

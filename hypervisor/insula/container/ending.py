@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +38,11 @@ class Ended:
     report: str = ""
 
 
-async def until_ended(running: Running, output: Output, is_discarded: Callable[[], bool]) -> Ended:
+async def until_ended(
+    running: Running, output: Output, *, is_discarded: Callable[[], bool], is_paused: Callable[[], bool]
+) -> Ended:
     """The end of a run: its program's, or its machine's."""
-    ended = asyncio.create_task(_main_ended(running, output))
+    ended = asyncio.create_task(_main_ended(running, output, is_paused))
     gone = asyncio.create_task(running.guest.gone())
     try:
         await asyncio.wait((ended, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -68,11 +71,14 @@ async def until_ended(running: Running, output: Output, is_discarded: Callable[[
         await asyncio.gather(ended, gone, return_exceptions=True)
 
 
-async def _main_ended(running: Running, output: Output) -> ExitState:
+async def _main_ended(running: Running, output: Output, is_paused: Callable[[], bool]) -> ExitState:
     pumping = asyncio.create_task(pump(running.main, output))
     try:
         exit = await running.main.exit()
         finished_ns = time.time_ns()
+        if is_paused():  # it ended as it was paused: what it said last comes only from a guest that goes on
+            with suppress(InsulaError):  # a machine's death is seen by others
+                await running.guest.resume()
         while output.log is None and not pumping.done():  # nothing is kept: a stuck client must not hold it
             before = output.taken
             await asyncio.wait((pumping,), timeout=PATIENCE)
@@ -87,12 +93,10 @@ async def _main_ended(running: Running, output: Output) -> ExitState:
     return ExitState(code, "", exit.oom, finished_ns=finished_ns)
 
 
-async def sync(running: Running, paused: bool, id: str) -> None:
+async def sync(running: Running, id: str) -> None:
     """The guest lets go of the container's file systems, all of them on the disk. What fails is told in the log: the
-    exit stands. paused: its last word was on its way when its processors were stopped."""
+    exit stands."""
     try:
-        if paused:
-            await running.guest.resume()
         await running.guest.session.stop()
     except InsulaError as error:
         log.warning("container %s: its writable layer may not be synced: %s", id[:12], error)

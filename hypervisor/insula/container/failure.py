@@ -49,7 +49,8 @@ def explain(failure: InsulaError, arguments: tuple[str, ...], directory: str, us
         verb = "open" if failure.errno in (errno.ENOENT, errno.EACCES) else "write"
         return StartFailure(UNKNOWN, InvalidArgument(f"{verb} /proc/sys/{failure.detail}: {words}"))
     if failure.step is Step.LIMITS and failure.detail in RESOURCES:
-        return StartFailure(UNKNOWN, InvalidArgument(f"error setting rlimit {failure.detail}: {words}"))
+        text = f"error setting rlimits for ready process: error setting rlimit {failure.detail}: {words}"
+        return StartFailure(UNKNOWN, InvalidArgument(text))
     if failure.step is Step.DIRECTORY:
         path = json.dumps(failure.detail or directory)
         code = NOT_FOUND if failure.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_RUNNABLE

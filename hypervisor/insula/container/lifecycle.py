@@ -13,8 +13,8 @@ ends up in the same place. With --rm there is nothing to sync and nothing to rec
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from insula.agent.streams import Process
@@ -40,17 +40,18 @@ UP = (Status.RUNNING, Status.PAUSED, Status.STOPPING)
 class Container(Exiting):
     """One container, running or not. guest: its machine while there is one that runs it; running: the handles of a
     run, None while it sleeps (pausing.py); before: the record as it was when the last beginning began; kept: how many
-    want it to stay after its end, --rm or not."""
+    want it to stay after its end, --rm or not; killers: how many are killing it."""
 
     def __init__(self, parts: Parts, record: Record) -> None:
         super().__init__(parts, record)
         self.guest: Guest | None = None
         self.running: Running | None = None
-        self.kept = 0
+        self.kept = self.killers = 0
         self._owner: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
         self.before = record
         self._adopting = False
+        self._sent: set[asyncio.Future[None]] = set()
         self._pausing = Pausing(self, self.health)
         self.stats = Stats(lambda: Readable(self.status, self.running))
 
@@ -125,7 +126,7 @@ class Container(Exiting):
             self.move(Move.SLEEP)
             self._answer(None)
             await self._pausing.sleep(guest)
-        running = await take_up(guest, self.record, self.log)
+        running = await take_up(guest, self.record, self.log, held)
         if self.record.status is Status.PAUSED:
             await self._pausing.hold(guest)
         others = [s for s in guest.session.welcome.processes if s.process != self.record.main]
@@ -183,7 +184,12 @@ class Container(Exiting):
         self._answer(None)
         ooms = asyncio.create_task(self.watch_ooms(running.guest.session))
         try:
-            ended = await until_ended(running, self.output, lambda: self.discard)
+            ended = await until_ended(
+                running,
+                self.output,
+                is_discarded=lambda: self.discard,
+                is_paused=lambda: self.status is Status.PAUSED,
+            )
         finally:
             ooms.cancel()
         await self._finish(held, ended)
@@ -266,7 +272,13 @@ class Container(Exiting):
     async def pause(self) -> None:
         """Raises Conflict if it does not run."""
         await self.settled()
-        await self._pausing.pause(self.handles(Move.PAUSE).guest)
+        while self._sent:
+            await asyncio.wait(self._sent)
+            await self.settled()
+        running = self.handles(Move.PAUSE)
+        if running.main.ended or self.killers:  # a guest that stood still now could not say its last
+            raise Conflict(f"container {self.id} is not running")
+        await self._pausing.pause(running.guest)
 
     async def unpause(self) -> None:
         """Returns when it runs, with its clock right. Raises Conflict if it is not paused."""
@@ -304,7 +316,6 @@ class Container(Exiting):
     async def _finish(self, held: AsyncExitStack, ended: Ended) -> None:
         running, exit = self.running, self.complete(ended.exit)
         assert running is not None
-        was_paused = self.status is Status.PAUSED
         self.move(Move.END)
         self.health.end()
         removes = self.record.spec.auto_remove and not self.kept
@@ -312,7 +323,7 @@ class Container(Exiting):
         if gone:
             running.guest.kill()
         elif not exit.error:
-            await sync(running, was_paused, self.id)
+            await sync(running, self.id)
         await self.end_all(exit)
         if gone:
             self.record = self.record.with_status(Status.EXITED, exit)
@@ -328,6 +339,17 @@ class Container(Exiting):
             await asyncio.gather(self.removal.at_end(), self._let_go(held))
 
     # -- what others ask
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """While a signal is on its way to the guest, which answers it only as long as it is not paused."""
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sent.add(answered)
+        try:
+            yield
+        finally:
+            self._sent.discard(answered)
+            answered.set_result(None)
 
     async def settled(self) -> None:
         """Returns when no start and no pause is under way."""

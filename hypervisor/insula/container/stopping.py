@@ -29,8 +29,7 @@ async def stop(container: Container, timeout: int | None, signal: str | None) ->
     await container.end_for_good()
     await _signal(container, number)
     if not await container.ended(None if timeout < 0 else timeout):
-        await _signal(container, SIGKILL)
-        await container.ended(None)
+        await _kill(container)
     container.publish("stop")
 
 
@@ -44,9 +43,12 @@ async def kill(container: Container, signal: str) -> None:
         await container.end_for_good()
     else:
         await container.touch()
+    if number == SIGKILL:
+        await _kill(container)
+        return
     resting = container.status is Status.RESTARTING
     await _signal(container, number)
-    if number == SIGKILL or (resting and container.is_ending):
+    if resting and container.is_ending:
         await container.ended(None)
 
 
@@ -64,6 +66,16 @@ async def restart(container: Container, timeout: int | None, signal: str | None)
     finally:
         container.kept -= 1
     container.publish("restart")
+
+
+async def _kill(container: Container) -> None:
+    """Returns when it has ended. A pause meanwhile would keep it from dying, and is refused."""
+    container.killers += 1
+    try:
+        await _signal(container, SIGKILL)
+        await container.ended(None)
+    finally:
+        container.killers -= 1
 
 
 async def _signal(container: Container, number: int) -> None:
@@ -87,7 +99,7 @@ async def _send(container: Container, number: int) -> None:
     if running is None or container.status is not Status.RUNNING:
         return
     container.publish("kill", signal=str(number))
-    with suppress(GuestFailure):  # it has just ended by itself
+    with container.sending(), suppress(GuestFailure):  # it has just ended by itself
         await running.guest.session.signal(running.main.number, number)
     if number == SIGKILL:
         await running.main.exit()

@@ -64,7 +64,6 @@ class Guests:
             self.pool.starting()
             held.callback(began := _Once(self.pool.started))
             started, origin = await self._have(spec, request, held)
-            await self._attach(started, request)
             guest = Guest(started.machine, started.session, origin, started.slot, on_taps=spec.taps)
             guest.record |= {"memory": spec.memory, "cpus": spec.cpus, "disks": disk_names(request)}
             guest.began = began
@@ -73,13 +72,35 @@ class Guests:
     async def _have(
         self, spec: MachineSpec, request: GuestRequest, held: AsyncExitStack
     ) -> tuple[Started, Origin]:
+        """A guest with its disks attached."""
+        if not request.fresh:
+            self.pool.want(spec)
+            claimed = await self._claim(spec, request, held)
+            if claimed is not None:
+                return claimed, "pool"
+        started, origin = await self._start(spec, request, held)
+        await self._attach(started, request)
+        return started, origin
+
+    async def _claim(self, spec: MachineSpec, request: GuestRequest, held: AsyncExitStack) -> Started | None:
+        """A clone that waited. One that has died since, and nobody has noticed, is passed over."""
+        while (idle := self.pool.claim(spec)) is not None:
+            async with AsyncExitStack() as ours:
+                ours.push_async_exit(idle.held)
+                try:
+                    await self._attach(idle.started, request)
+                except InsulaError as error:
+                    log.warning("the idle machine %s is of no use: %s", idle.started.machine.id, error)
+                    continue
+                held.push_async_exit(ours.pop_all())
+                return idle.started
+        return None
+
+    async def _start(
+        self, spec: MachineSpec, request: GuestRequest, held: AsyncExitStack
+    ) -> tuple[Started, Origin]:
         if request.fresh:
             return await held.enter_async_context(self.forge.start(spec, fresh=True)), "cold"
-        self.pool.want(spec)
-        idle = self.pool.claim(spec)
-        if idle is not None:
-            held.push_async_exit(idle.held)
-            return idle.started, "pool"
         try:
             return await held.enter_async_context(self.forge.start(spec)), "template"
         except (InsulaError, TimeoutError) as error:
