@@ -76,10 +76,19 @@ static int build_world(const struct birth *birth, struct failure *failure)
 	return inside_enter(&inside, failure) < 0 ? -1 : network_set_up(birth->boot, failure);
 }
 
+static int change_place(enum place place, struct failure *failure)
+{
+	const char *folder = place == PLACE_ROOT ? ROOT_FOLDER : place == PLACE_LAYERS ? AGENT_FOLDER : NULL;
+
+	if (place == PLACE_LAYERS && root_show_lower(failure) < 0)
+		return -1;
+	return folder && (chroot(folder) < 0 || chdir("/") < 0) ? fail(failure, STEP_ROOT, folder) : 0;
+}
+
 static int run_body(const struct birth *birth, struct failure *failure)
 {
-	if (birth->upper && (chroot(UPPER_FOLDER) < 0 || chdir("/") < 0))
-		return fail(failure, STEP_ROOT, UPPER_FOLDER);
+	if (change_place(birth->place, failure) < 0)
+		return -1;
 	reset_signals();
 	if (dup2(birth->stdio.input, 0) < 0 || dup2(birth->stdio.output, 1) < 0 || dup2(birth->stdio.error, 2) < 0)
 		return fail(failure, STEP_TREE, "streams");

@@ -18,7 +18,7 @@ struct birth {
 	struct stdio stdio;
 	int (*body)(void *); /* instead of a program */
 	void *argument;
-	bool upper; /* the body's root is the overlay's upper folder */
+	enum place place; /* the body's root */
 	int report; /* give_birth's own */
 };
 

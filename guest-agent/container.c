@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,27 +49,43 @@ static int start_main(const struct boot_document *boot, struct stdio stdio, pid_
 	return main_pidfd < 0 ? fail(failure, STEP_NAMESPACES, "pidfd") : 0;
 }
 
-int container_boot(const struct boot_document *boot, struct stdio stdio, bool plain, pid_t *pid,
-                   struct failure *failure)
+static int prepare_boot(const struct boot_document *boot, bool plain, struct failure *failure)
 {
-	struct birth birth = {.cgroup = -1, .spec = &boot->main, .stdio = stdio};
-	struct failure ignored;
-
 	if (plain != (boot->root == ROOT_AGENT))
 		return fail_with(failure, STEP_REQUEST, EINVAL, "root");
 	if (set_identity(boot->clock, boot->entropy, plain, failure) < 0)
 		return -1;
 	on_disks = !plain;
 	/* an earlier stop may have failed half way */
-	if (on_disks && root_is_mounted() && container_stop(failure) < 0)
+	return on_disks && root_is_mounted() ? container_stop(failure) : 0;
+}
+
+/* What a boot has come to; one that failed is undone. */
+static int finish_boot(int result)
+{
+	struct failure ignored;
+
+	up = result == 0;
+	if (!up && on_disks && container_stop(&ignored) < 0)
+		warn("a failed boot is not undone: %s", ignored.detail);
+	return result;
+}
+
+int container_boot(const struct boot_document *boot, struct stdio stdio, bool plain, pid_t *pid,
+                   struct failure *failure)
+{
+	struct birth birth = {.cgroup = -1, .spec = &boot->main, .stdio = stdio};
+
+	if (prepare_boot(boot, plain, failure) < 0)
 		return -1;
-	if (plain ? give_birth(&birth, pid, failure) < 0 : start_main(boot, stdio, pid, failure) < 0) {
-		if (on_disks && container_stop(&ignored) < 0)
-			warn("a failed boot is not undone: %s", ignored.detail);
+	return finish_boot(plain ? give_birth(&birth, pid, failure) : start_main(boot, stdio, pid, failure));
+}
+
+int container_open(const struct boot_document *boot, bool plain, struct failure *failure)
+{
+	if (prepare_boot(boot, plain, failure) < 0)
 		return -1;
-	}
-	up = true;
-	return 0;
+	return finish_boot(plain ? 0 : root_mount(boot, failure));
 }
 
 /* It is the agent's children that are born into the PID name space, while the agent itself stays; after the clone its
@@ -102,19 +119,31 @@ int container_spawn(const struct process_spec *spec, struct stdio stdio, bool pl
 	return spawn_inside(spec, stdio, pid, failure);
 }
 
-int container_fork(int (*body)(void *), void *argument, bool outside, bool upper, struct stdio stdio, pid_t *pid,
+/* Its mount name space is gone then, while its root is mounted until it is stopped. */
+static bool main_has_ended(void)
+{
+	struct pollfd main = {.fd = main_pidfd, .events = POLLIN};
+
+	return main_pidfd < 0 || poll(&main, 1, 0) > 0;
+}
+
+int container_fork(int (*body)(void *), void *argument, enum place place, struct stdio stdio, pid_t *pid,
                    struct failure *failure)
 {
 	struct birth birth = {.cgroup = -1, .body = body, .argument = argument, .stdio = stdio};
 
-	if (outside || !on_disks)
+	if (place == PLACE_AGENT || (!on_disks && place != PLACE_LAYERS))
 		return give_birth(&birth, pid, failure);
+	if (!on_disks)
+		return fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");
 	cleanup_close int cgroup = birth.cgroup = cgroup_open_trees(failure);
 	if (cgroup < 0)
 		return -1;
-	birth.upper = upper; /* it lies in the agent's tree, not the container's */
-	birth.home = main_pidfd;
-	birth.enter = upper ? 0 : CLONE_NEWNS;
+	birth.place = place == PLACE_INSIDE && main_has_ended() ? PLACE_ROOT : place;
+	if (birth.place == PLACE_INSIDE) {
+		birth.home = main_pidfd;
+		birth.enter = CLONE_NEWNS;
+	}
 	return give_birth(&birth, pid, failure);
 }
 

@@ -26,10 +26,17 @@ int container_boot(const struct boot_document *, struct stdio, bool plain, pid_t
 /* Starts a further process in the container (or, with PROCESS_OUTSIDE, beside it). */
 int container_spawn(const struct process_spec *, struct stdio, bool plain, pid_t *pid, struct failure *);
 
-/* Forks a child whose root is the container's root (or the agent's with `outside`; or with `upper` the overlay's
- * upper directory), for file trees; it runs body(argument) and exits with its result. */
-int container_fork(int (*body)(void *), void *argument, bool outside, bool upper, struct stdio, pid_t *pid,
-                   struct failure *);
+/* Mounts the container's root and starts nothing (BOOT_FILES): for file trees alone, until it is stopped. */
+int container_open(const struct boot_document *, bool plain, struct failure *);
+
+/* Where a file tree's child has its root: where the container's processes have it, with all that is mounted over it; the
+ * agent's; the container's own, with nothing mounted over it; the agent's folder, where the overlay's upper directory is
+ * (UPPER_BELOW), and what is below it (LOWER_BELOW). */
+enum place { PLACE_INSIDE, PLACE_AGENT, PLACE_ROOT, PLACE_LAYERS };
+
+/* Forks a child for file trees; it runs body(argument) and exits with its result. Where no process of the container's
+ * is, inside is its own root. */
+int container_fork(int (*body)(void *), void *argument, enum place, struct stdio, pid_t *pid, struct failure *);
 
 bool container_is_up(void);
 int container_signal_all(int number, struct failure *);

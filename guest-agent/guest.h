@@ -13,7 +13,9 @@
 
 #define AGENT_FOLDER "/run/insula"
 #define ROOT_FOLDER AGENT_FOLDER "/root"
-#define UPPER_FOLDER AGENT_FOLDER "/writable/upper"
+#define UPPER_BELOW "writable/upper"
+#define UPPER_FOLDER AGENT_FOLDER "/" UPPER_BELOW
+#define LOWER_BELOW "lower"
 #define CGROUP_FOLDER "/sys/fs/cgroup/container"
 #define TREES_FOLDER "/sys/fs/cgroup/trees"
 #define DISKS 16
@@ -27,6 +29,8 @@ int root_mount(const struct boot_document *, struct failure *);
 int root_unmount(struct failure *);
 int root_sync(struct failure *);
 bool root_is_mounted(void);
+/* In a child of a file tree's: what is below the overlay's upper directory, in a mount name space of the child's own. */
+int root_show_lower(struct failure *);
 
 /* cgroup.c, in the agent. */
 int cgroup_make(const struct boot_document *, struct failure *);

@@ -55,6 +55,16 @@ static int start_boot(const void *what, struct stdio stdio, pid_t *pid, struct f
 	return container_boot(what, stdio, plain, pid, failure);
 }
 
+/* A container of which there are only its files. */
+static int open_files(const struct boot_document *boot, struct failure *failure)
+{
+	if (container_open(boot, plain, failure) < 0)
+		return -1;
+	boot_number = boot->number;
+	main_process = 0;
+	return 0;
+}
+
 static int do_boot(struct cursor *cursor, struct failure *failure)
 {
 	cleanup_document struct document *document = decode_boot(cursor->at, cursor_left(cursor));
@@ -68,6 +78,8 @@ static int do_boot(struct cursor *cursor, struct failure *failure)
 		return 0;
 	if (boot_number)
 		return fail_with(failure, STEP_REQUEST, EBUSY, "container");
+	if (boot->flags & BOOT_FILES)
+		return open_files(boot, failure);
 	if (find_process(boot->main.number))
 		return fail_with(failure, STEP_REQUEST, EEXIST, "process");
 	if (!boot->main.arguments.count)

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -17,11 +18,13 @@
 
 #define LAYERS AGENT_FOLDER "/layers"
 #define WRITABLE AGENT_FOLDER "/writable"
+#define LOWER_FOLDER AGENT_FOLDER "/" LOWER_BELOW
 #define LAYERS_MAX 16
 
 /* What is mounted now, in the order of mounting, and the block device below each (or ""). */
 static struct { char path[48], device[32]; } mounted[LAYERS_MAX + 2];
 static int mounted_count;
+static uint32_t layer_count;
 static bool disposable;
 
 static int mount_noted(const char *source, const char *target, const char *type, unsigned long flags, const char *data,
@@ -71,13 +74,37 @@ static int mount_writable(const struct boot_document *boot, struct failure *fail
 	                   STEP_DISKS, failure);
 }
 
-static int mount_overlay(const struct boot_document *boot, struct failure *failure)
+/* The layers as overlayfs is told them, the highest first; returns how long that is. */
+static size_t name_layers(char *options, size_t size)
+{
+	size_t used = (size_t)snprintf(options, size, "lowerdir=");
+
+	for (uint32_t i = layer_count; i-- > 0;)
+		used += (size_t)snprintf(options + used, size - used, LAYERS "/%u%s", i, i ? ":" : "");
+	return used;
+}
+
+int root_show_lower(struct failure *failure)
 {
 	char options[LAYERS_MAX * 48 + 256];
-	size_t used = (size_t)snprintf(options, sizeof(options), "lowerdir=");
 
-	for (uint32_t i = boot->layer_count; i-- > 0;)
-		used += (size_t)snprintf(options + used, sizeof(options) - used, LAYERS "/%u%s", i, i ? ":" : "");
+	name_layers(options, sizeof(options));
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return fail(failure, STEP_NAMESPACES, "mount");
+	if (mkdir(LOWER_FOLDER, 0755) < 0 && errno != EEXIST)
+		return fail(failure, STEP_MOUNT, LOWER_FOLDER);
+	/* overlayfs wants two layers at least where it has no upper one */
+	if (layer_count == 1 ? mount(LAYERS "/0", LOWER_FOLDER, NULL, MS_BIND, NULL) < 0 :
+	                       mount("overlay", LOWER_FOLDER, "overlay", MS_RDONLY, options) < 0)
+		return fail(failure, STEP_MOUNT, LOWER_FOLDER);
+	return 0;
+}
+
+static int mount_overlay(struct failure *failure)
+{
+	char options[LAYERS_MAX * 48 + 256];
+	size_t used = name_layers(options, sizeof(options));
+
 	snprintf(options + used, sizeof(options) - used,
 	         ",upperdir=" UPPER_FOLDER ",workdir=" WRITABLE "/work,index=off,metacopy=off,redirect_dir=off,xino=off");
 	if ((mkdir(UPPER_FOLDER, 0755) < 0 && errno != EEXIST) || (mkdir(WRITABLE "/work", 0755) < 0 && errno != EEXIST))
@@ -92,7 +119,8 @@ int root_mount(const struct boot_document *boot, struct failure *failure)
 		return fail_with(failure, STEP_DISKS, EINVAL, "layers");
 	if (mount_layers(boot, failure) < 0 || mount_writable(boot, failure) < 0)
 		return -1;
-	return mount_overlay(boot, failure);
+	layer_count = boot->layer_count;
+	return mount_overlay(failure);
 }
 
 /* An unmount ends the file system when nobody else holds it any more, and what a dying process has sent through a socket

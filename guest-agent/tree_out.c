@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -12,6 +13,19 @@
 #include "scope.h"
 
 enum { PIECE = 65536, XATTR_LIST = 65536 };
+
+uint8_t kind_of(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR: return ENTRY_DIRECTORY;
+	case S_IFREG: return ENTRY_FILE;
+	case S_IFLNK: return ENTRY_SYMLINK;
+	case S_IFCHR: return ENTRY_CHARACTER;
+	case S_IFBLK: return ENTRY_BLOCK;
+	case S_IFIFO: return ENTRY_FIFO;
+	default: return ENTRY_SOCKET;
+	}
+}
 
 int out_flush(struct tree_out *out)
 {
@@ -132,7 +146,9 @@ static int list_xattrs(int fd, const char *name, struct tree_entry *entry)
 		return errno == ENOTSUP || errno == ENODATA || errno == ENOENT ? 0 : -1;
 	if (!size)
 		return 0;
-	entry->xattrs = allocate((ENTRY_XATTRS + 1) * sizeof(*entry->xattrs));
+	entry->xattrs = reallocarray(entry->xattrs, ENTRY_XATTRS + 1, sizeof(*entry->xattrs));
+	if (!entry->xattrs)
+		die("out of memory: attributes");
 	for (char *at = list; at < list + size; at += strlen(at) + 1)
 		add_xattr(fd, name, at, entry);
 	return 0;

@@ -15,6 +15,7 @@ int out_entry(struct tree_out *, const struct tree_entry *);
 int out_extent(struct tree_out *, int fd, const struct entry_extent *);
 /* Where a file has data, at most ENTRY_EXTENTS pieces: what is beyond is one with its holes. */
 void find_extents(int fd, uint64_t blocks, struct tree_entry *);
+uint8_t kind_of(mode_t mode);
 /* Of a file or directory by its descriptor. */
 int find_xattrs(int fd, struct tree_entry *);
 /* Of anything else, by its name in a directory. */

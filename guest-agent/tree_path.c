@@ -17,7 +17,7 @@
 #include "report.h"
 #include "scope.h"
 
-int tree_enter(void)
+int tree_enter(const char *folder)
 {
 	struct rlimit files;
 
@@ -30,7 +30,7 @@ int tree_enter(void)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	return open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 int open_in_root(int root, const char *path, uint64_t flags)
@@ -86,6 +86,96 @@ int make_directories(int root, const char *path)
 			return -1;
 	}
 	return open_in_root(root, path, O_PATH | O_DIRECTORY);
+}
+
+/* A path on its way: `done` is resolved and has no link in it, `rest` is still to be walked. */
+struct resolving { char done[PATH_MAX], rest[PATH_MAX * 2]; };
+
+static void drop_last(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	*(slash ? slash : path) = 0;
+}
+
+/* Puts a link's target in front of what is left. */
+static int take_link(struct resolving *at, int fd)
+{
+	char target[PATH_MAX];
+	ssize_t size = readlinkat(fd, "", target, sizeof(target) - 1);
+	size_t left = strlen(at->rest);
+
+	if (size < 0)
+		return -1;
+	if ((size_t)size + 1 + left >= sizeof(at->rest)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	drop_last(at->done);
+	if (*target == '/')
+		*at->done = 0;
+	memmove(at->rest + size + 1, at->rest, left + 1);
+	memcpy(at->rest, target, (size_t)size);
+	at->rest[size] = '/';
+	return 0;
+}
+
+/* One part of the path. 1: it is a link, which has been taken. */
+static int resolve_part(int root, struct resolving *at, const char *name, size_t size)
+{
+	size_t used = strlen(at->done);
+	struct stat status;
+
+	if (size == 0 || (size == 1 && *name == '.'))
+		return 0;
+	if (size == 2 && !memcmp(name, "..", 2)) {
+		drop_last(at->done);
+		return 0;
+	}
+	if (used + 1 + size >= sizeof(at->done)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	at->done[used] = '/';
+	memcpy(at->done + used + 1, name, size);
+	at->done[used + 1 + size] = 0;
+	cleanup_close int fd = open_in_root(root, at->done, O_PATH | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+	if (fstat(fd, &status) < 0)
+		return -1;
+	if (!S_ISLNK(status.st_mode))
+		return 0;
+	return take_link(at, fd) < 0 ? -1 : 1;
+}
+
+int resolve_in_root(int root, const char *path, char resolved[PATH_MAX])
+{
+	enum { LINKS = 40 }; /* the kernel's own bound */
+	struct resolving at = {0};
+	int links = 0;
+
+	if (strlen(path) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(at.rest, path);
+	while (*at.rest) {
+		char name[PATH_MAX * 2];
+		size_t size = strcspn(at.rest, "/");
+		int linked;
+
+		memcpy(name, at.rest, size);
+		memmove(at.rest, at.rest + size + (at.rest[size] == '/'), strlen(at.rest + size + (at.rest[size] == '/')) + 1);
+		linked = resolve_part(root, &at, name, size);
+		links += linked > 0;
+		if (linked < 0 || links > LINKS) {
+			errno = linked < 0 ? errno : ELOOP;
+			return -1;
+		}
+	}
+	strcpy(resolved, *at.done ? at.done : "/");
+	return 0;
 }
 
 /* Empties a directory, deepest first, by a stack of open directories: a program in the container may have made them

@@ -21,6 +21,8 @@
 
 #include "report.h"
 #include "scope.h"
+#include "tree_kernel.h"
+#include "tree_lower.h"
 #include "tree_out.h"
 #include "tree_path.h"
 #include "tree_seen.h"
@@ -36,6 +38,7 @@ struct walk {
 	struct tree_out out;
 	struct tree_seen seen;
 	uint32_t flags;
+	int root, lower; /* -1: nothing is asked about what lies below */
 	uint64_t mount; /* the top's, for TREE_ONE_FILE_SYSTEM */
 	char path[PATH_MAX + 256];
 	size_t depth;
@@ -49,19 +52,6 @@ struct thing {
 	int parent; /* -1 at the top */
 	const char *name;
 };
-
-static uint8_t kind_of(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFDIR: return ENTRY_DIRECTORY;
-	case S_IFREG: return ENTRY_FILE;
-	case S_IFLNK: return ENTRY_SYMLINK;
-	case S_IFCHR: return ENTRY_CHARACTER;
-	case S_IFBLK: return ENTRY_BLOCK;
-	case S_IFIFO: return ENTRY_FIFO;
-	default: return ENTRY_SOCKET;
-	}
-}
 
 /* The C library's struct statx is older than this field: the kernel's has it at byte 144. */
 static uint64_t mount_of(int fd)
@@ -94,14 +84,20 @@ static void describe(const struct walk *walk, const struct thing *thing, struct 
 	}
 }
 
-static int read_link(const struct thing *thing, struct tree_entry *entry)
+static int read_link(const struct walk *walk, const struct thing *thing, struct tree_entry *entry)
 {
 	char target[PATH_MAX];
-	ssize_t size = readlinkat(thing->fd, "", target, sizeof(target) - 1);
+	ssize_t size;
 
-	if (size < 0)
-		return -1;
-	target[size] = 0;
+	if (walk->flags & TREE_RESOLVE && thing->parent < 0) {
+		if (resolve_in_root(walk->root, thing->name, target) < 0)
+			return -1;
+	} else {
+		size = readlinkat(thing->fd, "", target, sizeof(target) - 1);
+		if (size < 0)
+			return -1;
+		target[size] = 0;
+	}
 	entry->link = copy_string(target);
 	return 0;
 }
@@ -113,10 +109,22 @@ static int read_xattrs(const struct thing *thing, struct tree_entry *entry)
 	return thing->parent < 0 ? 0 : find_xattrs_at(thing->parent, thing->name, entry);
 }
 
+/* Whether it is to be told as a link to an earlier name of it. overlayfs gives all its whiteouts one inode, and sockets
+ * have no place in an archive that a later name of theirs could point to. */
+static bool may_be_linked(const struct thing *thing)
+{
+	mode_t mode = thing->status.st_mode;
+
+	return thing->status.st_nlink > 1 && !S_ISDIR(mode) && !S_ISSOCK(mode) &&
+	       !(S_ISCHR(mode) && thing->status.st_rdev == 0);
+}
+
 static int put_thing(struct walk *walk, const struct thing *thing, struct tree_entry *entry)
 {
 	describe(walk, thing, entry);
-	if (entry->kind != ENTRY_DIRECTORY && thing->status.st_nlink > 1) {
+	if (walk->lower >= 0 && find_lower(walk->lower, walk->path, entry) < 0)
+		return -1;
+	if (may_be_linked(thing)) {
 		const char *earlier = seen_before(&walk->seen, thing->status.st_dev, thing->status.st_ino, walk->path);
 
 		if (earlier) {
@@ -126,14 +134,14 @@ static int put_thing(struct walk *walk, const struct thing *thing, struct tree_e
 			return out_entry(&walk->out, entry);
 		}
 	}
-	if (entry->kind == ENTRY_SYMLINK && read_link(thing, entry) < 0)
+	if (entry->kind == ENTRY_SYMLINK && read_link(walk, thing, entry) < 0)
 		return -1;
 	if (read_xattrs(thing, entry) < 0)
 		return -1;
 	/* A file mounted over another (/etc/hosts) is not the file system's: its place is kept, empty. */
 	if (entry->kind == ENTRY_FILE && walk->flags & TREE_ONE_FILE_SYSTEM && mount_of(thing->fd) != walk->mount)
 		entry->size = 0;
-	if (entry->kind == ENTRY_FILE && !(walk->flags & TREE_ONLY_ITSELF))
+	if (entry->kind == ENTRY_FILE && !(walk->flags & (TREE_ONLY_ITSELF | TREE_BARE)))
 		find_extents(thing->fd, (uint64_t)thing->status.st_blocks, entry);
 	if (out_entry(&walk->out, entry) < 0)
 		return -1;
@@ -158,7 +166,7 @@ static int put(struct walk *walk, const struct thing *thing)
 
 static bool goes_into(const struct walk *walk, const struct thing *thing)
 {
-	if (!S_ISDIR(thing->status.st_mode) || walk->flags & TREE_ONLY_ITSELF)
+	if (!S_ISDIR(thing->status.st_mode) || walk->flags & TREE_ONLY_ITSELF || is_of_kernel(thing->fd))
 		return false;
 	return !(walk->flags & TREE_ONE_FILE_SYSTEM) || mount_of(thing->fd) == walk->mount;
 }
@@ -250,17 +258,21 @@ static int walk_down(struct walk *walk)
 	return 0;
 }
 
-static int walk_from(struct walk *walk, int root, const char *path)
+static int walk_from(struct walk *walk, const char *path)
 {
 	uint64_t follow = walk->flags & TREE_FOLLOW ? 0 : O_NOFOLLOW;
-	cleanup_close int fd = open_in_root(root, path, O_PATH | follow);
-	struct thing thing = {.parent = -1};
+	cleanup_close int fd = open_in_root(walk->root, path, O_PATH | follow);
+	struct thing thing = {.parent = -1, .name = path};
 
 	if (fd < 0 || fstat(fd, &thing.status) < 0)
 		return -1;
+	if (!S_ISDIR(thing.status.st_mode) && is_of_kernel(fd)) {
+		errno = ENOENT;
+		return -1;
+	}
 	if (S_ISREG(thing.status.st_mode) || S_ISDIR(thing.status.st_mode)) {
 		close(fd);
-		fd = open_in_root(root, path, (OPEN_FLAGS & ~O_NOFOLLOW) | follow);
+		fd = open_in_root(walk->root, path, (OPEN_FLAGS & ~O_NOFOLLOW) | follow);
 		if (fd < 0 || fstat(fd, &thing.status) < 0)
 			return -1;
 	}
@@ -279,10 +291,11 @@ int tree_read(void *argument)
 	static const struct tree_entry end = {.kind = ENTRY_END};
 	const struct tree_request *request = argument;
 	struct walk *walk = allocate(sizeof(*walk));
-	int root = tree_enter();
 
 	walk->flags = request->flags;
-	if (root < 0 || walk_from(walk, root, request->path) < 0)
+	walk->root = tree_enter(request->root);
+	walk->lower = request->flags & TREE_LOWER ? open(request->lower, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (walk->root < 0 || (request->flags & TREE_LOWER && walk->lower < 0) || walk_from(walk, request->path) < 0)
 		return tree_failed(*walk->path ? walk->path : request->path);
 	if (out_entry(&walk->out, &end) < 0 || out_flush(&walk->out) < 0)
 		return tree_failed("");

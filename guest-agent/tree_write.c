@@ -18,6 +18,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "guest.h"
 #include "report.h"
 #include "scope.h"
 #include "tree_in.h"
@@ -241,7 +242,19 @@ static int open_target(const struct plan *plan)
 	return fd < 0 ? -1 : 0;
 }
 
-static int write_all(struct plan *plan)
+/* Whose everything is to be, looked up in the container's own passwd, before anything is made. */
+static int find_owner(struct identity *owner, const char *user)
+{
+	struct process_spec spec = {.user = (char *)user};
+	struct failure failure = {0};
+
+	if (user_find(&spec, owner, &failure) == 0)
+		return 0;
+	errno = failure.number;
+	return -1;
+}
+
+static int write_all(struct plan *plan, const struct identity *owner)
 {
 	for (;;) {
 		struct tree_entry entry;
@@ -249,6 +262,10 @@ static int write_all(struct plan *plan)
 
 		if (in_entry(&plan->in, &entry) < 0)
 			return tree_failed("");
+		if (owner) {
+			entry.uid = owner->uid;
+			entry.gid = owner->gid;
+		}
 		end = entry.kind == ENTRY_END;
 		if (!end && write_entry(plan, &entry) < 0)
 			return tree_failed(entry.path);
@@ -262,12 +279,16 @@ int tree_write(void *argument)
 {
 	const struct tree_request *request = argument;
 	struct plan plan = {.parent = -1, .target = request->path, .flags = request->flags};
+	static struct identity owner; /* of kilobytes */
+	bool owned = request->flags & TREE_OWNED;
 	int result;
 
-	plan.root = tree_enter();
+	plan.root = tree_enter(request->root);
+	if (owned && plan.root >= 0 && find_owner(&owner, request->owner) < 0)
+		return tree_failed(request->owner);
 	if (plan.root < 0 || open_target(&plan) < 0)
 		return tree_failed(request->path);
-	result = write_all(&plan);
+	result = write_all(&plan, owned ? &owner : NULL);
 	set_times(&plan);
 	return result;
 }

@@ -325,10 +325,13 @@ class HostEnd:
         self.send("RELEASE", wire.u32(remote.number))
         del self.remotes[remote.number]
 
-    def tree(self, name: str, path: str, flags: int) -> Remote:
+    def tree(self, name: str, path: str, flags: int, *owner: str) -> Remote:
         remote = self.expect(wire.plain_process(self.next_process))
         self.next_process += 1
-        reply = self.ask(name, wire.u32(remote.number) + wire.string(path) + wire.u32(flags))
+        reply = self.ask(
+            name,
+            wire.u32(remote.number) + wire.string(path) + wire.u32(flags) + b"".join(map(wire.string, owner)),
+        )
         assert reply.ok, reply
         return remote
 

@@ -17,8 +17,8 @@ from insula.agent.limits import Limits
 from insula.agent.messages import Message, decode
 from insula.agent.process_table import ProcessesAnswer, Row
 from insula.agent.reports import REPORTS, Exited, Welcome
-from insula.agent.requests import REQUESTS, Boot, Spawn, Update
-from insula.agent.tree import decode_entry
+from insula.agent.requests import REQUESTS, Boot, Spawn, TreeWrite, Update
+from insula.agent.tree import WriteFlag, decode_entry
 from insula.agent.usage import UsageAnswer
 from insula.agent.wire import Feed, Frame, encode
 from insula.errors import Internal
@@ -110,6 +110,8 @@ def message_fields(message: Message) -> Json:
         fields["document"] = boot_fields(message.document)
     elif isinstance(message, Spawn):
         fields["document"] = process_fields(fields.pop("spec"))
+    elif isinstance(message, TreeWrite) and not message.flags & WriteFlag.OWNED:
+        del fields["owner"]
     elif isinstance(message, Update):
         fields["limits"] = limit_fields(message.limits)
     elif isinstance(message, UsageAnswer):

@@ -50,6 +50,7 @@ class BootFlag(IntFlag):
     PRIVILEGED = 2
     INIT = 4
     DISPOSABLE = 8  # the writable disk is thrown away afterwards: no barriers, no sync
+    FILES = 16  # the disks are mounted, and that is all: no main process
 
 
 NO_FLAGS = BootFlag(0)

@@ -12,6 +12,7 @@ from insula.agent.fields import U32, Reader, malformed, pack_bytes, pack_string
 from insula.agent.limits import Limits
 from insula.agent.messages import VERSION, Fixed, Message, read_data
 from insula.agent.process_spec import PATH_MAX, ProcessSpec
+from insula.agent.tree import WriteFlag
 
 _INPUT = struct.Struct("<IQ")
 _IDENTITY = struct.Struct("<IQ")
@@ -189,8 +190,29 @@ class TreeRead:
 
 
 @dataclass(frozen=True, slots=True)
-class TreeWrite(TreeRead):
+class TreeWrite:
+    """owner: with WriteFlag.OWNED alone, whose everything is to be, as in a process."""
+
     TYPE: ClassVar[int] = 17
+    request: int
+    process: int
+    path: str
+    flags: int
+    owner: str = ""
+
+    def encode(self) -> bytes:
+        owner = pack_string(self.owner) if self.flags & WriteFlag.OWNED else b""
+        head = _PAIR.pack(self.request, self.process) + pack_string(self.path)
+        return head + U32.pack(self.flags) + owner
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        reader = Reader(payload, cls.__name__)
+        request, process = reader.unpack(_PAIR)
+        path, flags = reader.string(PATH_MAX), reader.u32()
+        owner = reader.string(PATH_MAX) if flags & WriteFlag.OWNED else ""
+        reader.end()
+        return cls(request, process, path, flags, owner)
 
 
 @dataclass(frozen=True, slots=True)

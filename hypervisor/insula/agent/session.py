@@ -141,9 +141,16 @@ class Session:
         """A process that writes the file tree at the path as its stdout (tree.py)."""
         return await self._start(number, False, lambda n: TreeRead(n, number, path, flags), REQUEST_SECONDS)
 
-    async def tree_write(self, number: int, path: str, flags: int = 0) -> Process:
-        """A process that takes a file tree as its input and makes it at the path."""
-        return await self._start(number, False, lambda n: TreeWrite(n, number, path, flags), REQUEST_SECONDS)
+    async def tree_write(self, number: int, path: str, flags: int = 0, owner: str = "") -> Process:
+        """A process that takes a file tree as its input and makes it at the path. owner: with WriteFlag.OWNED,
+        whose everything is to be."""
+        return await self._start(
+            number, False, lambda n: TreeWrite(n, number, path, flags, owner), REQUEST_SECONDS
+        )
+
+    async def open_files(self, document: BootDocument) -> None:
+        """Mounts a container's disks and starts nothing (BootFlag.FILES): for trees, until `stop`."""
+        await self._ask(lambda n: Boot(n, document), DISK_SECONDS)
 
     async def _start(
         self, number: int, tty: bool, message: Callable[[int], Message], timeout: float

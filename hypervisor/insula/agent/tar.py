@@ -7,13 +7,15 @@ guest's: whoever unpacks must not trust them, as with any archive. Reading a tar
 trade.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from insula.agent.tree import Entry, Kind, TreeReader
 
 BLOCK = 512
 HOLE_MIN = 1 << 20  # holes of less than this in a file are written out
 ZEROS = bytes(65_536)
+
+Change = Callable[[Entry], tuple[Entry, ...]]
 
 _TYPES = {
     Kind.FILE: b"0",
@@ -27,31 +29,49 @@ _TYPES = {
 _END = bytes(2 * BLOCK)
 
 
-async def tar_from_tree(source: AsyncIterator[bytes], root: bytes = b"") -> AsyncIterator[bytes]:
+def unchanged(entry: Entry) -> tuple[Entry, ...]:
+    return (entry,)
+
+
+async def tar_from_tree(
+    source: AsyncIterator[bytes], root: bytes = b"", change: Change = unchanged
+) -> AsyncIterator[bytes]:
     """The tree's bytes as a tar's. root: the name that the tree's root has in the archive; empty leaves the
-    root itself out. Raises Internal on what is no tree."""
+    root itself out. change: what each entry becomes: the first has its content, the others none. Raises Internal
+    on what is no tree."""
     tree = TreeReader(source)
-    async for entry in tree:
-        name = b"/".join(part for part in (root, entry.path) if part)
-        if entry.kind not in _TYPES or not name:
-            continue
-        if entry.kind == Kind.DIRECTORY:
-            name += b"/"
-        link = b"/".join(part for part in (root, entry.link) if part)
-        sparse = entry.size - entry.stored >= HOLE_MIN
-        pax = _pax_of(entry)
-        if sparse:
-            pax |= {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.name": name}
-            pax[b"GNU.sparse.realsize"] = b"%d" % entry.size
-        shape = _sparse_map(entry) if sparse else b""
-        size = len(shape) + entry.stored if sparse else entry.size
-        link = link if entry.kind == Kind.HARD_LINK else entry.link
-        yield _headers(entry, name, link, size, pax) + shape
-        async for piece in tree.content() if sparse else _filled(tree, entry):
-            yield piece
-        if size % BLOCK:
-            yield bytes(-size % BLOCK)
+    async for found in tree:
+        for entry in change(found):
+            async for piece in _member(tree, entry, root):
+                yield piece
     yield _END
+
+
+async def _member(tree: TreeReader, entry: Entry, root: bytes) -> AsyncIterator[bytes]:
+    name = _below(root, entry.path)
+    if entry.kind not in _TYPES or not name:
+        return
+    if entry.kind == Kind.DIRECTORY and not name.endswith(b"/"):
+        name += b"/"
+    link = _below(root, entry.link) if entry.kind == Kind.HARD_LINK else entry.link
+    sparse = entry.size - entry.stored >= HOLE_MIN
+    pax = _pax_of(entry)
+    if sparse:
+        pax |= {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.name": name}
+        pax[b"GNU.sparse.realsize"] = b"%d" % entry.size
+    shape = _sparse_map(entry) if sparse else b""
+    size = len(shape) + entry.stored if sparse else entry.size
+    yield _headers(entry, name, link, size, pax) + shape
+    async for piece in tree.content() if sparse else _filled(tree, entry):
+        yield piece
+    if size % BLOCK:
+        yield bytes(-size % BLOCK)
+
+
+def _below(root: bytes, path: bytes) -> bytes:
+    if root == b"/":
+        return root + path
+    return b"/".join(part for part in (root, path) if part)
 
 
 async def _filled(tree: TreeReader, entry: Entry) -> AsyncIterator[bytes]:

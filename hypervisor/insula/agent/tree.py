@@ -8,9 +8,9 @@ within the file, and names stay bytes. Nothing here touches a file system, and n
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
-from insula.agent.fields import U32, Reader, pack_bytes, pack_list
+from insula.agent.fields import U32, Reader, malformed, pack_bytes, pack_list
 from insula.agent.process_spec import PATH_MAX
 from insula.errors import Internal, InvalidArgument
 
@@ -21,6 +21,8 @@ SIZE_MAX = (1 << 63) - 1
 
 _HEAD = struct.Struct("<BIIIqIIIQ")
 _EXTENT = struct.Struct("<QQ")
+_LOWER = struct.Struct("<BIIIqIQ")
+LOWER = b"insula.lower"
 
 
 class Kind(IntEnum):
@@ -33,6 +35,25 @@ class Kind(IntEnum):
     BLOCK_DEVICE = 6
     FIFO = 7
     SOCKET = 8
+
+
+class ReadFlag(IntFlag):
+    ONE_FILE_SYSTEM = 1
+    ONLY_ITSELF = 2
+    FOLLOW = 4
+    OUTSIDE = 8  # in the agent's own root
+    UPPER = 16  # the overlay's upper directory
+    ROOT = 32  # the container's own root, with nothing mounted over it
+    BARE = 64  # without content
+    LOWER = 128  # each entry with what the layers below have in its place; the tree is the upper directory
+    RESOLVE = 256  # of a link at the path: where it leads to in the end
+
+
+class WriteFlag(IntFlag):
+    MAKE = 1
+    KEEP_DIRECTORIES = 2
+    OWNED = 4
+    OUTSIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +128,31 @@ def decode_entry(body: bytes) -> Entry:
 
 
 END = Entry(Kind.END, mode=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Lower:
+    """What the layers below have in an entry's place (ReadFlag.LOWER)."""
+
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    mtime_seconds: int
+    mtime_nanoseconds: int
+    size: int
+
+
+def lower_of(entry: Entry) -> Lower | None:
+    """None if there is nothing. Raises Internal if what the guest says is no such thing."""
+    for name, value in entry.xattrs:
+        if name == LOWER:
+            with malformed("lower entry"):
+                reader = Reader(value, "lower entry")
+                kind, *rest = reader.unpack(_LOWER)
+                reader.end()
+                return Lower(Kind(kind), *rest)
+    return None
 
 
 class TreeReader:

@@ -74,9 +74,10 @@ class Call:
             raise InvalidArgument("the request's body ended early") from error
 
     async def document(self, *, required: bool = True) -> dict[str, Any]:
-        """The body as a JSON object; empty if there is none and none is required. Raises InvalidArgument."""
+        """The body as a JSON object; empty if there is none (or null) and none is required. Raises
+        InvalidArgument."""
         raw = await self.body()
-        if not raw.strip():
+        if not raw.strip() or (raw.strip() == b"null" and not required):
             if required:
                 raise InvalidArgument("invalid JSON: got EOF while reading request body")
             return {}
@@ -93,9 +94,9 @@ class Call:
     def empty(self, status: int = 204) -> Response:
         return Response(status=status)
 
-    async def stream(self, media: str) -> StreamResponse:
+    async def stream(self, media: str, headers: dict[str, str] | None = None) -> StreamResponse:
         """A chunked answer whose header is on its way when this returns."""
-        response = StreamResponse(headers={**HEADERS, "Content-Type": media})
+        response = StreamResponse(headers={**HEADERS, "Content-Type": media, **(headers or {})})
         if self.request.version >= (1, 1):
             response.enable_chunked_encoding()
         self.response = response

@@ -15,6 +15,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 
 from insula import errors
 from insula.api import (
+    archives,
     checkpoints,
     containers,
     exec_,
@@ -51,8 +52,8 @@ STATUSES: dict[type[InsulaError], int] = {
 }
 
 PARTS = (
-    system, usage, prune, websocket, checkpoints, containers, stats, exec_, images, native, networks, update,
-    unsupported,
+    system, usage, prune, websocket, checkpoints, archives, containers, stats, exec_, images, native, networks,
+    update, unsupported,
 )  # fmt: skip
 ROUTES = tuple(route for part in PARTS for route in part.ROUTES)
 

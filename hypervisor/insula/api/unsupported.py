@@ -9,7 +9,7 @@ from aiohttp.web import StreamResponse
 from insula import errors
 from insula.api.call import Call
 from insula.api.router import Handler, Route
-from insula.errors import InvalidArgument, NotFound, Unavailable
+from insula.errors import NotFound, Unavailable
 
 NOT_A_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to '
@@ -52,18 +52,6 @@ async def no_plugin(call: Call) -> StreamResponse:
     raise NotFound(f'plugin "{call.names["name"][:120]}" not found')
 
 
-async def known_container(call: Call) -> StreamResponse:
-    """An unknown container is 404 whatever the verb; a known one is told that the verb comes later."""
-    call.engine.containers.inspect(call.names["id"])
-    raise errors.NotImplemented(f"{call.request.path.rpartition('/')[2]} of a container is not there yet")
-
-
-async def no_copy_here(call: Call) -> StreamResponse:
-    if not call.text("path"):
-        raise InvalidArgument("missing parameter in container path: path")
-    return await known_container(call)
-
-
 def swarm_routes() -> list[Route]:
     nouns = ("swarm", "nodes", "services", "tasks", "secrets", "configs")
     found = [Route("POST", "/swarm/leave", leave_swarm)]
@@ -74,14 +62,8 @@ def swarm_routes() -> list[Route]:
     return found
 
 
-CONTAINER_VERBS = (
-    ("GET", "changes"), ("GET", "export"),
-)  # fmt: skip
-
 ROUTES = (
     *swarm_routes(),
-    *(Route(method, f"/containers/{{id:path}}/{verb}", known_container) for method, verb in CONTAINER_VERBS),
-    *(Route(method, "/containers/{id:path}/archive", no_copy_here) for method in ("HEAD", "GET", "PUT")),
     Route("GET", "/volumes", no_volumes),
     Route("POST", "/volumes/create", later("volumes are")),
     Route("POST", "/volumes/prune", later("volumes are")),
@@ -91,7 +73,6 @@ ROUTES = (
     Route("POST", "/build", later("builds are", "load or import an image")),
     Route("POST", "/build/prune", later("builds are")),
     Route("POST", "/build/cancel", later("builds are")),
-    Route("POST", "/commit", later("commit is", "import a root file system")),
     Route("POST", "/session", later("sessions of a builder are")),
     Route("POST", "/grpc", later("sessions of a builder are")),
     Route("POST", "/auth", later("registries are")),

@@ -255,18 +255,20 @@ class Client:
             connection.close()
         return read_json(raw) if raw.strip() else None
 
-    def upload(
-        self, path: str, query: Query, chunks: Iterable[bytes], media: str = "application/x-tar"
-    ) -> Answer:
+    def upload(self, path: str, query: Query, chunks: Iterable[bytes], method: str = "POST") -> Answer:
         """Sends a stream; its answer comes while it is sent, so the sender is a thread of its own."""
         import threading
 
         connection = self._connect(fresh=True)
         connection.send(
-            head("POST", target(path, query), {"Transfer-Encoding": "chunked", "Content-Type": media})
+            head(
+                method,
+                target(path, query),
+                {"Transfer-Encoding": "chunked", "Content-Type": "application/x-tar"},
+            )
         )
         threading.Thread(target=send_chunks, args=(connection, chunks), daemon=True).start()
-        return Answer(connection, "POST").check()
+        return Answer(connection, method).check()
 
     def hijack(self, path: str, query: Query | None = None, body: Any = None) -> Connection:
         """A POST whose connection leaves HTTP. Raises ApiFailure."""

@@ -10,6 +10,7 @@ MODULES = {
     "exec_": ("exec",),
     "life": ("stop", "restart", "kill", "pause", "unpause", "update", "rm", "rename"),
     "containers_list": ("port", "ps"),
+    "copy": ("commit", "cp", "diff", "export"),
     "disk": ("container prune", "system df", "system prune"),
     "images": ("images", "tag", "rmi", "history"),
     "image_upload": ("load", "import", "bootstrap"),
@@ -19,8 +20,9 @@ MODULES = {
 }
 HOME = {verb: module for module, verbs in MODULES.items() for verb in verbs}
 
-OF_CONTAINERS = ("attach", "create", "exec", "inspect", "kill", "logs", "pause", "rename", "restart", "rm", "run",
-                 "start", "stats", "stop", "top", "unpause", "update", "wait")  # fmt: skip
+OF_CONTAINERS = ("attach", "commit", "cp", "create", "diff", "exec", "export", "inspect", "kill", "logs", "pause",
+                 "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update",
+                 "wait")  # fmt: skip
 GROUPS = {
     "container": {name: name for name in OF_CONTAINERS} | {"ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
                   "port": "port", "prune": "container prune"},
@@ -30,7 +32,7 @@ GROUPS = {
 }  # fmt: skip
 
 LATER = frozenset({
-    "build", "builder", "buildx", "commit", "compose", "config", "context", "cp", "df", "diff", "export", "login",
+    "build", "builder", "buildx", "compose", "config", "context", "df", "login",
     "logout", "manifest", "network", "node", "plugin", "prune", "pull", "push", "save", "search",
     "secret", "service", "stack", "swarm", "trust", "volume",
 })  # fmt: skip

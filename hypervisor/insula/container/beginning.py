@@ -135,6 +135,8 @@ async def take_up(guest: Guest, record: Record, log: LogFile | None, held: Async
     booted = session.welcome.booted and session.welcome.boot_number == record.boot
     if state is None or not (booted or state.ended):
         raise NotFound("it does not run this container")
+    with suppress(GuestFailure):  # it has ended, then
+        await session.thaw()  # an earlier daemon may have died while a commit had it stand still
     ends = await reopen_log(record, log, held)
     # Should the log have lost its end, what the guest still has follows it without a gap in the numbers.
     stdout = min(max(ends[0] - record.log_base[0], state.stdout_acknowledged), state.stdout_end)

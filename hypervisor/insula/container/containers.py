@@ -16,6 +16,7 @@ from pathlib import Path
 from insula.agent.streams import Process
 from insula.container.attach import Attachment, AttachRequest
 from insula.container.execs import Exec
+from insula.container.files import Files
 from insula.container.lifecycle import Container
 from insula.container.log_attributes import read_attributes
 from insula.container.log_options import DEFAULT as LOG_DEFAULT
@@ -80,6 +81,7 @@ class Containers:
         takes (tests are not made to wait)."""
         self._registry: Registry[Container] = Registry()
         self.measures = Measures(self._registry)
+        self.files = Files(self._registry)
         disks = WritableDisks(paths)
         shared = (networks, disks, self._registry, log_limits, rest)
         self._parts = Parts(paths, database, events, images, guests, *shared)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from insula.agent.session import Session
 from insula.container.execs import Execs
+from insula.container.file_guest import FileGuest
 from insula.container.health_watch import HealthWatch
 from insula.container.log_file import LogFile
 from insula.container.log_options import read_log_options
@@ -38,7 +39,8 @@ class Exiting(Standing):
         self.health = HealthWatch(self, self.execs)
         self.discard = False
         self.rest = Rest(parts.gate, parts.rest)
-        self.removal = Removal(self, self.output, self.execs.ids)
+        self.file_guest = FileGuest(self)
+        self.removal = Removal(self, self.output, self.execs.ids, self.file_guest)
 
     async def watch_ooms(self, session: Session) -> None:
         """Tells of each strike of the guest's out-of-memory killer, while the main process goes on too."""

@@ -13,8 +13,8 @@ ends up in the same place. With --rm there is nothing to sync and nothing to rec
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
 from insula.agent.streams import Process
@@ -51,8 +51,7 @@ class Container(Exiting):
         self._started: asyncio.Future[None] | None = None
         self.before = record
         self._adopting = False
-        self._sent: set[asyncio.Future[None]] = set()
-        self._pausing = Pausing(self, self.health)
+        self.pausing = Pausing(self, self.health)
         self.stats = Stats(lambda: Readable(self.status, self.running))
 
     @property
@@ -117,6 +116,7 @@ class Container(Exiting):
             self._started.exception()  # whoever asked may have gone
 
     async def _bring_up(self, held: AsyncExitStack) -> Running:
+        await self.file_guest.end()
         return await bring_up(self.parts, self.record, self.log, held, self.change)
 
     async def _take_up(self, held: AsyncExitStack) -> Running:
@@ -125,10 +125,10 @@ class Container(Exiting):
         if await guest.is_paused():
             self.move(Move.SLEEP)
             self._answer(None)
-            await self._pausing.sleep(guest)
+            await self.pausing.sleep(guest)
         running = await take_up(guest, self.record, self.log, held)
         if self.record.status is Status.PAUSED:
-            await self._pausing.hold(guest)
+            await self.pausing.hold(guest)
         others = [s for s in guest.session.welcome.processes if s.process != self.record.main]
         self.execs.adopt(guest.session, others, self.record)
         return running
@@ -272,23 +272,22 @@ class Container(Exiting):
     async def pause(self) -> None:
         """Raises Conflict if it does not run."""
         await self.settled()
-        while self._sent:
-            await asyncio.wait(self._sent)
+        while await self.pausing.signals_answered():
             await self.settled()
         running = self.handles(Move.PAUSE)
         if running.main.ended or self.killers:  # a guest that stood still now could not say its last
             raise Conflict(f"container {self.id} is not running")
-        await self._pausing.pause(running.guest)
+        await self.pausing.pause(running.guest)
 
     async def unpause(self) -> None:
         """Returns when it runs, with its clock right. Raises Conflict if it is not paused."""
         await self.settled()
         self.check(Move.UNPAUSE)
         if self.running is not None:
-            await self._pausing.unpause(self.running.guest)
+            await self.pausing.unpause(self.running.guest)
             return
         assert self.guest is not None
-        await self._pausing.wake(self.guest)
+        await self.pausing.wake(self.guest)
         self.move(Move.WAKE)
         started = self._open_start(adopting=True)
         await asyncio.shield(started)
@@ -340,20 +339,9 @@ class Container(Exiting):
 
     # -- what others ask
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """While a signal is on its way to the guest, which answers it only as long as it is not paused."""
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sent.add(answered)
-        try:
-            yield
-        finally:
-            self._sent.discard(answered)
-            answered.set_result(None)
-
     async def settled(self) -> None:
         """Returns when no start and no pause is under way."""
-        while under_way := [f for f in (self._started, self._pausing.turn) if f is not None and not f.done()]:
+        while under_way := [f for f in (self._started, self.pausing.turn) if f is not None and not f.done()]:
             await asyncio.wait(under_way)
 
     async def ended(self, timeout: float | None) -> bool:
@@ -370,6 +358,7 @@ class Container(Exiting):
             with suppress(InsulaError):
                 await self.save(self.record)  # with the latest results
         await self.execs.detach()
+        await self.file_guest.let_go()
         if self._adopting:
             await self.settled()
         for task in (self._owner, self.removal.task):
@@ -385,6 +374,8 @@ class Container(Exiting):
             await self._end_discarded()
         if discard and self.status is Status.REMOVING and self.removal.task is None:  # --rm was faster
             await self.ended(None)
+        if discard:
+            await self.file_guest.end(at_once=True)
         if not (discard and self.removal.done):
             await self.removal.ask(join=discard)
 

@@ -30,6 +30,7 @@ class Pausing:
         self._standing = standing
         self._woken = asyncio.Event()
         self._spec: ContainerSpec | None = None  # what it was held to when it was paused
+        self._sent: set[asyncio.Future[None]] = set()
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -38,6 +39,24 @@ class Pausing:
             yield
         finally:
             turn.set_result(None)
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """While a signal is on its way to the guest, which answers it only as long as it is not paused."""
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sent.add(answered)
+        try:
+            yield
+        finally:
+            self._sent.discard(answered)
+            answered.set_result(None)
+
+    async def signals_answered(self) -> bool:
+        """Whether there were signals on their way; they have been answered when this returns."""
+        if not self._sent:
+            return False
+        await asyncio.wait(self._sent)
+        return True
 
     async def pause(self, guest: Guest) -> None:
         """Raises Conflict if it does not run, or ends meanwhile."""

@@ -108,6 +108,20 @@ def make_plan(
     )
 
 
+def make_files_plan(
+    spec: ContainerSpec, platform: str, layers: tuple[Path, ...], writable: Path, boot: int
+) -> Plan:
+    """Of a guest that has a container's disks and runs nothing of it."""
+    document = BootDocument(
+        number=boot,
+        layers=tuple(range(len(layers))),
+        writable=0,
+        flags=BootFlag.FILES,
+        main=ProcessSpec(number=1, arguments=("files",)),
+    )
+    return Plan(GuestRequest(platform, 0, 0, layers, writable, fresh=spec.isolation == "fresh"), document)
+
+
 def _request(
     spec: ContainerSpec, platform: str, layers: tuple[Path, ...], writable: Path | None
 ) -> GuestRequest:

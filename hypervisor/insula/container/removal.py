@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from insula.container.file_guest import FileGuest
 from insula.container.output import Output
 from insula.container.record import CONTAINER, EXEC
 from insula.container.standing import Standing
@@ -23,12 +24,19 @@ log = logging.getLogger(__name__)
 class Removal:
     """One container's. exec_ids: of every exec that may have a record."""
 
-    def __init__(self, standing: Standing, output: Output, exec_ids: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        standing: Standing,
+        output: Output,
+        exec_ids: Callable[[], Iterable[str]],
+        file_guest: FileGuest,
+    ) -> None:
         self.done = False
         self.task: asyncio.Task[None] | None = None
         self._standing = standing
         self._output = output
         self._exec_ids = exec_ids
+        self._file_guest = file_guest
 
     async def ask(self, *, join: bool) -> None:
         """Removes it. join: a removal under way is waited for instead of being a conflict. Raises Conflict, and
@@ -57,6 +65,7 @@ class Removal:
 
     async def _do(self) -> None:
         standing = self._standing
+        await self._file_guest.end()
         try:
             await asyncio.to_thread(_remove_tree, standing.parts.paths.container(standing.id))
             await standing.parts.database.run(lambda t: self._delete_records(t.delete))

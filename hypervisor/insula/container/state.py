@@ -43,6 +43,7 @@ class Move(StrEnum):
     ATTACH = "attach"
     RESIZE = "resize"
     UPDATE = "update"
+    COPY = "copy files of"
     REMOVE = "remove"
     KEEP = "be kept"  # a removal failed
 
@@ -71,6 +72,7 @@ MOVES: dict[tuple[Status, Move], Status] = {
     **{(status, M.RESIZE): status for status in (S.RUNNING, S.PAUSED)},
     **{(status, M.ATTACH): status for status in (S.CREATED, S.STARTING, S.RUNNING, S.STOPPING, S.EXITED)},
     **{(status, M.UPDATE): status for status in S if status not in (S.REMOVING, S.DEAD)},
+    **{(status, M.COPY): status for status in S if status not in (S.PAUSED, S.REMOVING, S.DEAD)},
     (S.CREATED, M.REMOVE): S.REMOVING,
     (S.EXITED, M.REMOVE): S.REMOVING,
     (S.DEAD, M.REMOVE): S.REMOVING,
@@ -130,6 +132,7 @@ def _while_it_lives(status: Status, operation: Move, id: str) -> InsulaError | N
             Move.EXEC: Conflict(f"Container {id} is paused, unpause the container before exec"),
             Move.TOP: Conflict(f"Container {id} is paused, unpause the container before top"),
             Move.ATTACH: Conflict(f"container {id} is paused, unpause the container before attach"),
+            Move.COPY: Conflict(f"Container {id} is paused, unpause the container before copying its files"),
         }.get(operation)
     if status is Status.RESTARTING and operation in (
         Move.EXEC, Move.TOP, Move.RESIZE, Move.PAUSE, Move.ATTACH,

@@ -99,7 +99,7 @@ async def _send(container: Container, number: int) -> None:
     if running is None or container.status is not Status.RUNNING:
         return
     container.publish("kill", signal=str(number))
-    with container.sending(), suppress(GuestFailure):  # it has just ended by itself
+    with container.pausing.sending(), suppress(GuestFailure):  # it has just ended by itself
         await running.guest.session.signal(running.main.number, number)
     if number == SIGKILL:
         await running.main.exit()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +149,30 @@ class ImageStore:
             image = await self._make_image(item)
             await self._commit([(item, image)])
         self._publish("import", image.id, change.reference or image.id)
+        return self.find(image.id)
+
+    async def commit(
+        self,
+        parent: Image,
+        layer: AsyncIterator[bytes],
+        make_config: Callable[[str], bytes],
+        reference: str = "",
+        comment: str = "",
+    ) -> Image:
+        """An image of another one's layers, which the caller holds, and one more, a tar. make_config: the config, by
+        the layer's diff_id. Raises InvalidArgument, Unavailable."""
+        tags = (parse_reference(reference).canonical,) if reference else ()
+        async with self._blobs.staging() as path:
+            await receive(layer, path, ARCHIVE_MAX)
+            async with self._writing():
+                blob = await in_thread(self._store_file, path)
+                diff_id = await self._disks.diff_id(blob, "the container's changes")
+                layers = (*(known.digest for known in parent.layers), blob)
+                item = NewImage(make_config(diff_id), layers, tags, parent=parent.id, comment=comment)
+                image = await self._make_image(item)
+                await self._commit([(item, image)])
+        if reference:
+            self._publish("tag", image.id, parse_reference(reference).familiar)
         return self.find(image.id)
 
     async def add_images(

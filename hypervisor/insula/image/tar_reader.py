@@ -45,6 +45,7 @@ class Entry:
     uid: int
     gid: int
     mtime: int
+    nanoseconds: int = 0  # of the mtime's second
     size: int = 0
     link: bytes = b""
     device: tuple[int, int] = (0, 0)
@@ -188,6 +189,7 @@ class TarReader:
             uid=self._id(pax.get(b"uid"), header[108:116]),
             gid=self._id(pax.get(b"gid"), header[116:124]),
             mtime=self._mtime(pax.get(b"mtime"), header[136:148]),
+            nanoseconds=_nanoseconds(pax.get(b"mtime", b"")),
             link=link if kind in (LINK, SYMLINK) else b"",
         )
         if kind in (CHARACTER, BLOCK_DEVICE):
@@ -353,6 +355,12 @@ class TarReader:
             negative = seconds.startswith(b"-")
             value = 0 if negative else self._decimal(seconds or b"0")
         return max(0, min(value, 0xFFFFFFFF))
+
+
+def _nanoseconds(pax: bytes) -> int:
+    """The fraction of a time; none before 1970, which `_mtime` brings to 0."""
+    digits = b"" if pax.startswith(b"-") else pax.partition(b".")[2][:9]
+    return int(digits.ljust(9, b"0")) if digits.isdigit() else 0
 
 
 def _text(field_: bytes) -> bytes:

@@ -189,7 +189,7 @@ def test_the_largest_document_and_one_byte_more() -> None:
         lambda: boot(writable=-1),
         lambda: boot(disks=False, layers=(0,)),
         lambda: boot(disks=False, writable=0),
-        lambda: boot(flags=16),
+        lambda: boot(flags=32),
         lambda: boot(mounts=[]),
         lambda: boot(masked=("/a\0",)),
         lambda: boot(shm=-1),

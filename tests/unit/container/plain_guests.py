@@ -52,6 +52,11 @@ class PlainSession(Session):
         plain = BootDocument(number=document.number, main=_plain(document.main), disks=False)
         return await super().boot(plain, timeout)
 
+    async def open_files(self, document: BootDocument) -> None:
+        self.documents.append(document)
+        plain = BootDocument(number=document.number, main=document.main, disks=False, flags=BootFlag.FILES)
+        await super().open_files(plain)
+
     async def spawn(self, spec: ProcessSpec, timeout: float = SECONDS) -> Process:
         return await super().spawn(_plain(spec), timeout)
 
@@ -162,6 +167,7 @@ class PlainGuests:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.last: PlainGuest | None = None
+        self.opened: list[PlainGuest] = []
         self.requests: list[GuestRequest] = []
         self.known: set[str] = set()
 
@@ -172,6 +178,7 @@ class PlainGuests:
         path = self.folder / f"{id}.socket"
         pid = await asyncio.to_thread(_start_agent, path)
         async with self._hold(id, pid, "cold") as guest:
+            self.opened.append(guest)
             yield guest
 
     @contextlib.asynccontextmanager

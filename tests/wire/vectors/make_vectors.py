@@ -185,6 +185,13 @@ DOCUMENTS = [
     ("no arguments", "process", plain_process(2, environment=[])),
     ("smallest boot", "boot", plain_boot(1, plain_process(1, "true"))),
     ("full boot", "boot", full_boot()),
+    (
+        "boot of files",
+        "boot",
+        plain_boot(
+            2, plain_process(1, "files"), root=1, layers=[0, 1], writable={"kind": 1, "index": 0}, flags=16
+        ),
+    ),
     ("no limits", "limits", plain_limits()),
     ("full limits", "limits", full_limits()),
 ]
@@ -250,7 +257,7 @@ def row(p):
 
 
 PLAIN = {"process": u32, "offset": u64, "limit": u64, "request": u32, "stream": u8, "signal": u32,
-         "rows": u16, "columns": u16, "stdout": u64, "stderr": u64, "clock": u64, "entropy": blob, "path": string,
+         "rows": u16, "columns": u16, "stdout": u64, "stderr": u64, "clock": u64, "entropy": blob, "path": string, "owner": string,
          "flags": u32, "version": u16, "state": u8, "boot_number": u32, "step": u16, "errno": i32,
          "detail": string, "data": bytes.fromhex, "kind": u8, "value": u32, "count": u64,
          "document": document, "processes": lambda items: listing(items, record),
@@ -318,7 +325,14 @@ HOST = [
         {"request": 7, "clock": 1_700_000_000_000_000_001, "entropy": "0123456789abcdef"},
     ),
     ("tree read", 16, "TREE_READ", {"request": 8, "process": 9, "path": "/etc", "flags": 1 | 16}),
+    ("tree read of all", 16, "TREE_READ", {"request": 8, "process": 9, "path": "", "flags": 0x1FF}),
     ("tree write", 17, "TREE_WRITE", {"request": 9, "process": 10, "path": "/srv/ü", "flags": 8}),
+    (
+        "tree write for an owner",
+        17,
+        "TREE_WRITE",
+        {"request": 9, "process": 10, "path": "/srv", "flags": 2 | 4, "owner": "nobody:audio"},
+    ),
     ("power off", 18, "POWER_OFF", {}),
     ("update", 19, "UPDATE", {"request": 10, "limits": full_limits()}),
     ("update to no limits", 19, "UPDATE", {"request": 11, "limits": plain_limits()}),
