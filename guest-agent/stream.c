@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "message.h"
@@ -11,7 +12,15 @@
 /* So much data that its frame, and an end behind it, still fit the 32 KiB that the port's driver takes at a time. */
 enum { PIECE = FRAME_DATA - 128 };
 
+/* Output that a terminal has processed comes piece by piece, a line's text before its end. So what comes is read this
+ * much later, and together: nobody sees the moment, and an emulated kernel's first line of output needs as much. */
+enum { SETTLING_NS = 5000000 };
+
+static void terminals_settled(struct watch *, uint32_t events);
+
 static struct stream *first, **last = &first;
+static struct stream *settling; /* terminals that are read when the timer ends */
+static struct watch timer = {.fd = -1, .ready = terminals_settled};
 
 static bool has_data(const struct stream *stream)
 {
@@ -41,8 +50,21 @@ static struct stream *unqueue(struct stream **link)
 	return stream;
 }
 
+static void leave_settling(struct stream *stream)
+{
+	struct stream **link = &settling;
+
+	if (!stream->settling)
+		return;
+	while (*link != stream)
+		link = &(*link)->settling_next;
+	*link = stream->settling_next;
+	stream->settling = false;
+}
+
 static void finish(struct stream *stream)
 {
+	leave_settling(stream);
 	if (stream->watch.fd >= 0) {
 		loop_remove(&stream->watch);
 		close(stream->watch.fd);
@@ -74,6 +96,42 @@ static void fill(struct stream *stream)
 	schedule(stream);
 }
 
+static void terminals_settled(struct watch *watch, uint32_t events)
+{
+	uint64_t ends;
+
+	(void)events;
+	if (read(watch->fd, &ends, sizeof(ends)) < 0)
+		return;
+	while (settling) {
+		struct stream *stream = settling;
+
+		leave_settling(stream);
+		fill(stream);
+	}
+}
+
+/* False: there is no timer, and it is to be read at once. */
+static bool let_settle(struct stream *stream)
+{
+	struct itimerspec moment = {.it_value.tv_nsec = SETTLING_NS};
+
+	if (stream->settling)
+		return true;
+	if (timer.fd < 0) {
+		timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		if (timer.fd < 0)
+			return false;
+		loop_add(&timer, EPOLLIN);
+	}
+	if (!settling && timerfd_settime(timer.fd, 0, &moment, NULL) < 0)
+		return false;
+	stream->settling = true;
+	stream->settling_next = settling;
+	settling = stream;
+	return true;
+}
+
 static void stream_ready(struct watch *watch, uint32_t events)
 {
 	struct stream *stream = (struct stream *)watch; /* its first member */
@@ -82,6 +140,8 @@ static void stream_ready(struct watch *watch, uint32_t events)
 		stream->readable = true;
 	if (events & (EPOLLHUP | EPOLLERR))
 		stream->hung_up = true;
+	if (stream->terminal && !stream->hung_up && let_settle(stream))
+		return;
 	fill(stream);
 }
 
@@ -103,7 +163,8 @@ void stream_acknowledge(struct stream *stream, uint64_t offset)
 	ring_forget(&stream->ring, offset);
 	if (stream->sent < offset)
 		stream->sent = offset;
-	fill(stream);
+	if (!stream->settling)
+		fill(stream);
 }
 
 void stream_resume(struct stream *stream, uint64_t offset)

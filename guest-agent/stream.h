@@ -17,13 +17,14 @@ struct stream {
 	uint32_t process;
 	uint8_t number; /* 1 stdout, 2 stderr */
 	bool terminal;
+	bool settling; /* a terminal that is read in a moment */
 	bool readable, hung_up; /* what the loop has said of the descriptor */
 	bool finished; /* the program will write no more */
 	bool flowing; /* the host wants it: RESUME, or started in this connection */
 	bool end_sent;
 	bool queued;
 	uint64_t sent;
-	struct stream *next;
+	struct stream *next, *settling_next;
 };
 
 /* The descriptor is non-blocking and the stream's own from here on; -1 makes a stream that has already ended. */

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import socket
 import struct
 
 import pytest
 from plain_engine import PlainEngine
+
+from insula.api.streams import frame
 
 
 async def read_frames(reader: asyncio.StreamReader) -> list[tuple[int, bytes]]:
@@ -89,6 +92,45 @@ async def test_attach_upgrades_and_frames(plain: PlainEngine) -> None:
     await plain.daemon.containers.start(id)
     assert sorted(await read_frames(reader)) == [(1, b"out\n"), (2, b"err\n")]
     writer.close()
+
+
+async def read_late(plain: PlainEngine, path: str, body: bytes) -> tuple[bytes, bytes]:
+    """What a client of docker-py's kind finds that is long in coming: by its first read, and after that."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as end:
+        end.setblocking(False)
+        await loop.sock_connect(end, str(plain.path))
+        lines = [f"POST {path} HTTP/1.1", "Host: docker", "Content-Type: application/json"]
+        lines += [f"Content-Length: {len(body)}", "Upgrade: tcp", "Connection: Upgrade", "", ""]
+        await loop.sock_sendall(end, "\r\n".join(lines).encode() + body)
+        await asyncio.sleep(0.5)
+        first, rest = await loop.sock_recv(end, 65536), b""
+        while data := await loop.sock_recv(end, 65536):
+            rest += data
+    return first, rest
+
+
+async def test_output_waits_until_the_client_has_read_the_header(plain: PlainEngine) -> None:
+    id = await plain.daemon.start("sh", "-c", "echo logged; sleep 100")
+    asked = await plain.ask(f"/containers/{id}/exec", "POST", b'{"Cmd": ["echo", "a"], "AttachStdout": true}')
+    exec_id = json.loads(asked[1])["Id"]
+    head, rest = await read_late(plain, f"/v1.44/exec/{exec_id}/start", b"{}")
+    assert head.endswith(b"\r\n\r\n"), head
+    assert rest == frame(1, b"a\n")
+    head, rest = await read_late(plain, f"/v1.44/containers/{id}/attach?logs=1&stdout=1", b"")
+    assert head.endswith(b"\r\n\r\n"), head
+    assert rest == frame(1, b"logged\n")
+
+
+async def test_a_client_that_never_reads_the_header_is_written_to_all_the_same(
+    plain: PlainEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("insula.api.unread.SECONDS", 0.1)
+    id = await plain.daemon.start("sh", "-c", "echo logged; sleep 100")
+    await plain.docker("logs", id)
+    head, rest = await read_late(plain, f"/v1.44/containers/{id}/attach?logs=1&stdout=1", b"")
+    assert head + rest == head.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + frame(1, b"logged\n")
+    assert head.endswith(b"logged\n")
 
 
 async def test_attach_without_upgrade_is_a_raw_200(plain: PlainEngine) -> None:

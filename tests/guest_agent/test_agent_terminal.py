@@ -2,6 +2,7 @@
 
 import hashlib
 import signal
+import sys
 
 from host_end import OUTSIDE, STDIN, TTY, HostEnd, PlainAgent, wire
 
@@ -51,6 +52,30 @@ def test_input_is_echoed_and_read(host: HostEnd) -> None:
     host.input(remote, 0, b"hello\n")
     host.finish(remote)
     assert remote.stdout == b"ready\r\nhello\r\ngot hello\r\n"
+
+
+PIECEMEAL = """
+import os, time
+for _ in range(100):
+    for text in b"hel", b"lo\\n":
+        os.write(1, text)
+        until = time.monotonic() + 0.0001
+        while time.monotonic() < until:
+            pass
+    time.sleep(0.005)
+"""
+
+
+def test_what_comes_piece_by_piece_is_sent_together(host: HostEnd) -> None:
+    """As a line does: the kernel hands its text on before its end."""
+    remote = host.spawn(sys.executable, "-c", PIECEMEAL, flags=FLAGS)
+    pieces = []
+    while remote.exit is None or not remote.ended:
+        message = host.receive()
+        if message.name == "OUTPUT":
+            pieces.append(message.payload[13:])
+    assert b"".join(pieces) == b"hello\r\n" * 100
+    assert pieces.count(b"hello\r\n") > 50, pieces  # the host may be busy
 
 
 def test_control_c(host: HostEnd) -> None:

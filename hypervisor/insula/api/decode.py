@@ -43,6 +43,8 @@ def decode_container(
         raise InvalidArgument("conflicting options: hostname and the UTS mode")
     check_swappiness(host.get("MemorySwappiness"))
     rows, columns = decode_console(host.get("ConsoleSize"))
+    mode = "none" if config.get("NetworkDisabled") else str(host.get("NetworkMode") or "")
+    endpoints, mac = networking.get("EndpointsConfig") or {}, str(config.get("MacAddress") or "")
     spec = ContainerSpec(
         **decode_process(config),
         healthcheck=decode_healthcheck(config.get("Healthcheck"), version, warnings),
@@ -61,10 +63,10 @@ def decode_container(
         publish_all=bool(host.get("PublishAllPorts")),
         exposed=tuple(config.get("ExposedPorts") or {}),
         **decode_names(host),
-        endpoints=decode_endpoints(networking.get("EndpointsConfig") or {}, config),
+        endpoints=decode_endpoints(endpoints, mac, mode),
         auto_remove=bool(host.get("AutoRemove")),
         restart=decode_restart(host.get("RestartPolicy") or {}),
-        network_mode="none" if config.get("NetworkDisabled") else str(host.get("NetworkMode") or ""),
+        network_mode=mode,
         isolation=str(host.get("Isolation") or ""),
         console_rows=rows,
         console_columns=columns,

@@ -1,14 +1,16 @@
 """Docker's JSON of networks, on the way in: NetworkingConfig, PortBindings, the names of HostConfig, and the
 bodies of the network endpoints. Types are checked here; sense is checked by the specs."""
 
+from dataclasses import replace
 from typing import Any
 
 from insula.api.fields import ENDPOINT
 from insula.api.typed import check, read_section
+from insula.container.leases import proper
 from insula.errors import InvalidArgument
 from insula.network.address import Subnet, make_subnet, parse_address
 from insula.network.endpoint import EndpointSpec
-from insula.network.network import NetworkSpec
+from insula.network.network import NONE, NetworkSpec
 from insula.network.ports import PORTS_MAX, PortSpec, parse_port_spec
 
 ENDPOINTS_MAX = 64
@@ -83,13 +85,24 @@ def decode_networking(document: dict[str, Any], warnings: list[str]) -> dict[str
     return {"EndpointsConfig": found} if found else {}
 
 
-def decode_endpoints(endpoints: dict[str, Any], config: dict[str, Any]) -> tuple[EndpointSpec, ...]:
-    """EndpointsConfig, read by `decode_networking`. Raises InvalidArgument."""
-    mac = str(config.get("MacAddress") or "") if len(endpoints) <= 1 else ""
-    return tuple(decode_endpoint(name, settings, mac) for name, settings in endpoints.items())
+def decode_endpoints(endpoints: dict[str, Any], mac: str, mode: str) -> tuple[EndpointSpec, ...]:
+    """EndpointsConfig, read by `decode_networking`. mac: the container's, which is that of the network of its mode.
+    Raises InvalidArgument."""
+    found = {proper(name): decode_endpoint(name, settings) for name, settings in endpoints.items()}
+    if mac:
+        if mode == NONE:
+            raise InvalidArgument("conflicting options: mac-address and the network mode")
+        main = found.get(proper(mode)) or EndpointSpec(proper(mode))
+        if main.mac and main.mac.lower() != mac.lower():
+            raise InvalidArgument(
+                "the container-wide MAC address must match the endpoint-specific MAC address for the main network, "
+                "or be left empty"
+            )
+        found[proper(mode)] = replace(main, mac=mac)
+    return tuple(found.values())
 
 
-def decode_endpoint(network: str, settings: dict[str, Any], mac: str = "") -> EndpointSpec:
+def decode_endpoint(network: str, settings: dict[str, Any]) -> EndpointSpec:
     """One EndpointSettings. Raises InvalidArgument."""
     ipam = settings.get("IPAMConfig") or {}
     for name in ("IPv4Address", "IPv6Address"):
@@ -98,7 +111,7 @@ def decode_endpoint(network: str, settings: dict[str, Any], mac: str = "") -> En
         network=network,
         ipv4=ipam.get("IPv4Address") or "",
         ipv6=ipam.get("IPv6Address") or "",
-        mac=settings.get("MacAddress") or mac,
+        mac=settings.get("MacAddress") or "",
         aliases=tuple(settings.get("Aliases") or ()),
         links=tuple(settings.get("Links") or ()),
         gateway_priority=settings.get("GwPriority") or 0,

@@ -37,7 +37,7 @@ class Field:
 
 
 DONE, MEANINGLESS, REFUSED, LATER = Answer.DONE, Answer.MEANINGLESS, Answer.REFUSED, Answer.LATER
-NO_NETWORKS = "networks are not there yet"
+NO_LINKS = "links are not there yet: use a network of your own, where names are known"
 NO_VOLUMES = "volumes and bind mounts are not there yet"
 NO_DEVICES = "a machine has no device of the host; its kernel's own are there with --privileged"
 OWN_DISKS = (
@@ -97,7 +97,7 @@ HOST_CONFIG = (
     Field("GroupAdd", "strings", note="looked up in the container's own /etc/group"),
     Field("IpcMode", "string", MEANINGLESS, "the machine's own", neutral=("private", "shareable")),
     Field("Cgroup", "string", REFUSED, "each container has a machine of its own"),
-    Field("Links", "strings", LATER, NO_NETWORKS),
+    Field("Links", "strings", LATER, NO_LINKS),
     Field("OomScoreAdj", "int"),
     Field("PidMode", "string", MEANINGLESS, "the machine's own"),
     Field("Privileged", "bool", note="inside the guest only"),
@@ -164,7 +164,7 @@ HOST_CONFIG = (
 
 ENDPOINT = (
     Field("IPAMConfig", "object"),
-    Field("Links", "strings", LATER, NO_NETWORKS),
+    Field("Links", "strings", LATER, NO_LINKS),
     Field("Aliases", "strings"),
     Field("MacAddress", "string"),
     Field("DriverOpts", "labels", note="kept and shown"),

@@ -16,6 +16,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 
 from insula.api.call import Call
 from insula.api.detach import DetachKeys
+from insula.api.unread import wait_until_read
 from insula.api.versions import HEADERS
 from insula.container.attach import Attachment, AttachRequest
 
@@ -25,7 +26,6 @@ SYSTEM_ERROR = 3
 HEADER = struct.Struct(">BxxxI")
 INPUT_HIGH = 256 << 10
 INPUT_LOW = 64 << 10
-HEADER_ALONE = 0.01
 
 
 def frame(stream: int, data: bytes) -> bytes:
@@ -50,6 +50,7 @@ class Hijacked(asyncio.Protocol):
         self._writable.set()
         self._hangup: select.epoll | None = None
         self._handled = False
+        self._header_read = False
         self._error: Exception | None = None
         self.lost = asyncio.Event()
 
@@ -101,13 +102,6 @@ class Hijacked(asyncio.Protocol):
 
     # -- called by the handler
 
-    async def settle(self) -> None:
-        """Gives the client a moment to take the header by itself. docker-py reads it through a buffer that it then
-        puts aside, so output that arrives together with the header would be lost to it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(HEADER_ALONE):
-                await self.lost.wait()
-
     def finish(self) -> None:
         """The handler has ended: aiohttp may do its own bookkeeping, which would have cancelled the handler in
         the middle of letting go."""
@@ -124,7 +118,13 @@ class Hijacked(asyncio.Protocol):
         return data
 
     async def write(self, data: bytes) -> None:
-        """Returns when the client has taken enough. Raises ConnectionResetError once it is gone."""
+        """Returns when the client has taken enough. Raises ConnectionResetError once it is gone.
+
+        The first output waits until the client has read the header: docker-py reads that through a buffer which it
+        then puts aside, so output that it found there together with the header would be lost to it."""
+        if not self._header_read:
+            await wait_until_read(self._transport.get_extra_info("socket"))
+            self._header_read = True
         if self.lost.is_set() or self._transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self._transport.write(data)
@@ -230,8 +230,6 @@ async def send_attached(
     detach = DetachKeys.parse(keys, tty) if request.stdin else None
     connection = hijack(call, tty)
     try:
-        if request.logs:
-            await connection.settle()
         await exchange(connection, attachment, tty, detach)
     finally:
         connection.close()

@@ -110,7 +110,7 @@ async def info(call: Call) -> StreamResponse:
         "Isolation": "",
         "InitBinary": "insula",
         "SecurityOptions": await engine.host.walls(),
-        "Warnings": ["WARNING: networks are not there yet: containers have their loopback only"],
+        "Warnings": [],
         "Insula": host,
     }  # fmt: skip
     return call.json(document)

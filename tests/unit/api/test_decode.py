@@ -113,6 +113,45 @@ def test_every_field_of_the_spec_is_reached() -> None:
     assert sorted(untouched) == ["cpu_period", "cpu_quota", "image", "log_options", "restart"]
 
 
+MAC = "02:42:ac:11:00:0a"
+LISTED = {"EndpointsConfig": {"a": {"Aliases": ["x"]}, "b": {}}}
+
+
+@pytest.mark.parametrize(
+    "mode, networking, endpoints",
+    [
+        ("", {}, (EndpointSpec("bridge", mac=MAC),)),
+        ("default", {"EndpointsConfig": {"default": {}}}, (EndpointSpec("default", mac=MAC),)),
+        ("default", {"EndpointsConfig": {"bridge": {"MacAddress": MAC.upper()}}}, (EndpointSpec("bridge", mac=MAC),)),
+        ("a", {}, (EndpointSpec("a", mac=MAC),)),
+        ("a", LISTED, (EndpointSpec("a", mac=MAC, aliases=("x",)), EndpointSpec("b"))),
+        ("c", LISTED, (EndpointSpec("a", aliases=("x",)), EndpointSpec("b"), EndpointSpec("c", mac=MAC))),
+    ],
+)  # fmt: skip
+def test_the_containers_mac_is_that_of_its_main_network(
+    mode: str, networking: dict[str, Any], endpoints: tuple[EndpointSpec, ...]
+) -> None:
+    spec, _ = decode({"MacAddress": MAC, "HostConfig": {"NetworkMode": mode}, "NetworkingConfig": networking})
+    assert spec.endpoints == endpoints
+
+
+@pytest.mark.parametrize(
+    "document, words",
+    [
+        ({"HostConfig": {"NetworkMode": "none"}}, "conflicting options: mac-address and the network mode"),
+        ({"NetworkDisabled": True}, "conflicting options: mac-address and the network mode"),
+        (
+            {"NetworkingConfig": {"EndpointsConfig": {"default": {"MacAddress": "02:42:ac:11:00:0b"}}}},
+            "must match the endpoint-specific MAC address",
+        ),
+        ({"MacAddress": "03:42:ac:11:00:0a"}, "invalid MAC address"),
+    ],
+)
+def test_a_mac_that_no_network_can_have_is_refused(document: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        decode({"MacAddress": MAC, **document})
+
+
 @pytest.mark.parametrize(
     ("sent", "policy"),
     [
