@@ -178,7 +178,9 @@ def test_a_killed_qemu_is_an_exit_of_137(docker: Words) -> None:
 
 
 def test_an_out_of_memory_kill_is_told_though_the_program_goes_on(docker: Words) -> None:
-    script = "head -c 100m /dev/zero | tail > /dev/null; echo went on; read line; exit 0"
+    script = (
+        "tail /dev/zero; echo went on; read line; exit 0"  # with a pipe, two programs thrash instead of one
+    )
     docker.start("-i", "--name", "hungry", "-m", "32m", "busybox", "sh", "-c", script)
     assert "oom" in actions(docker, "hungry", "oom")
     assert docker.state("hungry")["OOMKilled"] is True and docker.state("hungry")["Running"] is True
