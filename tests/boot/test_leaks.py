@@ -97,7 +97,8 @@ def test_a_daemon_that_is_told_to_end_leaves_no_idle_machine(new_daemon: Callabl
     daemon.process = None
     from footprint import processes_of
 
-    assert sorted(name for _, name in processes_of(daemon)) == ["bwrap", "qemu-system-x86"]
+    machines = sorted(name for _, name in processes_of(daemon) if name.startswith(("bwrap", "qemu")))
+    assert machines == ["bwrap", "qemu-system-x86"]  # beside them the network, which outlives the daemon too
     assert len(list((daemon.run / "machines").iterdir())) == 1
     assert not daemon.socket.exists()
     daemon.start()
