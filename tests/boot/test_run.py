@@ -337,7 +337,7 @@ def test_read_only_and_tmpfs(docker: Words) -> None:
 
 @BOTH
 def test_what_is_written_is_kept_over_stop_and_start(docker: Words) -> None:
-    script = "date +%s%N >> /kept; wc -l < /kept; echo here; trap 'exit 9' TERM; while :; do sleep 1 & wait $!; done"
+    script = "trap 'exit 9' TERM; date +%s%N >> /kept; wc -l < /kept; echo here; while :; do sleep 1 & wait $!; done"
     docker.start("--name", "keeper", "busybox", "sh", "-c", script)
     for turn in range(2, 4):
         docker.succeed("exec", "keeper", "sh", "-c", "until [ -s /kept ]; do :; done; rm -f /bin/vi; sync")
