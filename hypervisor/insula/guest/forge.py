@@ -32,7 +32,7 @@ from insula.guest.template import (
     write_template,
 )
 from insula.machine.accelerator import PROOF_TIMEOUT, Verdict, obstacle, read_verdict, write_verdict
-from insula.machine.jail import Jail, open_jail_root
+from insula.machine.jail import Jail, JailRoot, open_jail_root
 from insula.machine.kernel import open_kernel
 from insula.machine.machine import Machine, Memory, open_machine
 from insula.machine.own_kernel import keep_own_kernel
@@ -97,6 +97,7 @@ class Forge:
         self._building: dict[str, asyncio.Task[Template]] = {}
         self._verdicts: dict[str, asyncio.Task[Verdict]] = {}
         self._kernels: dict[str, MachineSpec] = {}
+        self._roots: dict[str, JailRoot] = {}
 
     # -- shapes
 
@@ -129,11 +130,18 @@ class Forge:
         """The smallest shape; looked up once while the daemon runs, for it does not change under it."""
         known = self._kernels.get(platform.name)
         if known is None or known.accelerator != accelerator:
-            root = await open_jail_root(self._paths, platform)
+            root = await self._root(platform)
             kernel = await open_kernel(self._paths, platform)
             known = MachineSpec(platform, accelerator, memory_class(0), 1, kernel, root.build)
             self._kernels[platform.name] = known
         return known
+
+    async def _root(self, platform: Platform) -> JailRoot:
+        """QEMU's files, looked up once too: asking for its libraries takes 25 ms, a third of a clone's start. Should
+        QEMU be renewed on the host, machines go on with the copy that their templates were made with."""
+        if platform.name not in self._roots:
+            self._roots[platform.name] = await open_jail_root(self._paths, platform)
+        return self._roots[platform.name]
 
     async def accelerator(self, platform: Platform) -> Accelerator:
         """`kvm` if a machine has really booted with it, else `tcg`."""
@@ -151,7 +159,7 @@ class Forge:
         reason = obstacle(platform)
         if reason is not None:
             return Verdict(False, reason)
-        root = await open_jail_root(self._paths, platform)
+        root = await self._root(platform)
         known = read_verdict(self._paths, platform, root.build)
         if known is None:
             known = await self._prove(platform)
@@ -220,7 +228,7 @@ class Forge:
 
     @asynccontextmanager
     async def _open(self, spec: MachineSpec, memory: Memory) -> AsyncIterator[tuple[Machine, int | None]]:
-        root = await open_jail_root(self._paths, spec.platform)
+        root = await self._root(spec.platform)
         async with AsyncExitStack() as held:
             jail = Jail(root, None, spec.accelerator)
             if os.geteuid() == 0:  # an ordinary user's daemon has one id to give: its own
