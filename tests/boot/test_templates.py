@@ -4,6 +4,8 @@ import asyncio
 import logging
 import pkgutil
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from boot_paths import DEFAULT, fresh_home, fresh_run
 from insula.config import Config
 from insula.guest.guests import Guests
 from insula.guest.template import template_key, write_template
-from insula.machine.jail import JailRoot, open_jail_root
+from insula.machine.machine import Machine, open_machine
 
 pytestmark = [pytest.mark.boot, pytest.mark.platform]
 
@@ -157,15 +159,17 @@ async def test_an_eviction_takes_nothing_from_a_clone_in_the_making(
             first = await guests.forge.shape(DEFAULT, SMALL, 1)
             second = await guests.forge.shape(DEFAULT, SMALL, 2)
             await guests.forge.template(first)
-            real, waiting, go = open_jail_root, asyncio.Event(), asyncio.Event()
+            waiting, go = asyncio.Event(), asyncio.Event()
 
-            async def held(*words: Any) -> JailRoot:
+            @asynccontextmanager
+            async def held(*words: Any) -> AsyncIterator[Machine]:
                 if not waiting.is_set():
                     waiting.set()
                     await go.wait()
-                return await real(*words)
+                async with open_machine(*words) as machine:
+                    yield machine
 
-            monkeypatch.setattr("insula.guest.forge.open_jail_root", held)
+            monkeypatch.setattr("insula.guest.forge.open_machine", held)
             cloning = asyncio.create_task(clone_says(guests, 1))
             await waiting.wait()
             await guests.forge.template(second)
