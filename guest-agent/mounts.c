@@ -11,8 +11,9 @@
 #include "guest.h"
 #include "report.h"
 
-#define SHARE_FOLDER "/dev/.share"
-#define SHARE_OPTIONS "trans=virtio,version=9p2000.L,msize=524288"
+#define SHARES_MAX 4
+/* Nothing is kept that another machine or the host may change meanwhile, but pages that are mapped. */
+#define SHARE_OPTIONS "trans=virtio,version=9p2000.L,cache=mmap,msize=524288"
 /* What mount(2) takes on a bind only by a second call. */
 #define BIND_FLAGS (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
 
@@ -30,27 +31,53 @@ static int bind_path(const char *source, const struct mount_spec *extra)
 	return 0;
 }
 
-/* `tag` or `tag:path below it`. What lies above the path must not be seen, so the share is mounted aside first. */
-static int mount_share(const struct mount_spec *extra)
-{
-	const char *colon = strchr(extra->source, ':');
-	char tag[64], data[4400], path[4200];
-	int length = (int)(colon ? colon - extra->source : (long)strlen(extra->source)), done;
+/* Shares that are mounted aside, for what lies above the path in one must not be seen: each once, for a device takes one
+ * mount at a time. */
+struct aside { char tag[32], folder[48]; };
 
-	if ((size_t)snprintf(tag, sizeof(tag), "%.*s", length, extra->source) >= sizeof(tag) ||
-	    (size_t)snprintf(path, sizeof(path), SHARE_FOLDER "/%s", colon ? colon + 1 : "") >= sizeof(path)) {
+static const char *mount_aside(struct aside *asides, const char *tag, size_t length, const char *data)
+{
+	char options[4400];
+	struct aside *aside = asides;
+
+	for (int i = 0; i < SHARES_MAX && *aside->tag; i++, aside++)
+		if (strlen(aside->tag) == length && memcmp(aside->tag, tag, length) == 0)
+			return aside->folder;
+	if (aside == asides + SHARES_MAX || length == 0 || length >= sizeof(aside->tag)) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	snprintf(aside->tag, sizeof(aside->tag), "%.*s", (int)length, tag);
+	snprintf(aside->folder, sizeof(aside->folder), "/dev/.share-%d", (int)(aside - asides));
+	snprintf(options, sizeof(options), SHARE_OPTIONS "%s%s", *data ? "," : "", data);
+	if (mkdir(aside->folder, 0700) < 0)
+		return NULL;
+	return mount(aside->tag, aside->folder, "9p", MS_NODEV, options) < 0 ? NULL : aside->folder;
+}
+
+static void unmount_asides(const struct aside *asides)
+{
+	for (int i = 0; i < SHARES_MAX && *asides[i].folder; i++) {
+		umount2(asides[i].folder, MNT_DETACH);
+		rmdir(asides[i].folder);
+	}
+}
+
+/* `tag` or `tag:path below it`. */
+static int mount_share(struct aside *asides, const struct mount_spec *extra)
+{
+	const char *colon = strchr(extra->source, ':'), *folder;
+	size_t length = colon ? (size_t)(colon - extra->source) : strlen(extra->source);
+	char path[4200];
+
+	folder = mount_aside(asides, extra->source, length, extra->data);
+	if (!folder)
+		return -1;
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", folder, colon ? colon + 1 : "") >= sizeof(path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	snprintf(data, sizeof(data), SHARE_OPTIONS "%s%s", *extra->data ? "," : "", extra->data);
-	if (mkdir(SHARE_FOLDER, 0700) < 0 || mount(tag, SHARE_FOLDER, "9p", MS_NODEV, data) < 0) {
-		rmdir(SHARE_FOLDER);
-		return -1;
-	}
-	done = bind_path(path, extra);
-	umount2(SHARE_FOLDER, MNT_DETACH);
-	rmdir(SHARE_FOLDER);
-	return done;
+	return bind_path(path, extra);
 }
 
 /* As runc does: an existing folder's mode is the tmpfs's, unless its options say otherwise. */
@@ -70,14 +97,18 @@ static int mount_tmpfs(const struct mount_spec *extra)
 
 int mount_extras(const struct boot_document *boot, struct failure *failure)
 {
-	for (uint32_t i = 0; i < boot->mount_count; i++) {
-		const struct mount_spec *extra = &boot->mounts[i];
-		int done = extra->kind == MOUNT_BIND    ? bind_path(extra->source, extra)
-		           : extra->kind == MOUNT_SHARE ? mount_share(extra)
-		                                        : mount_tmpfs(extra);
+	struct aside asides[SHARES_MAX] = {0};
+	int done = 0;
 
+	for (uint32_t i = 0; i < boot->mount_count && done == 0; i++) {
+		const struct mount_spec *extra = &boot->mounts[i];
+
+		done = extra->kind == MOUNT_BIND    ? bind_path(extra->source, extra)
+		       : extra->kind == MOUNT_SHARE ? mount_share(asides, extra)
+		                                    : mount_tmpfs(extra);
 		if (done < 0)
-			return fail(failure, STEP_MOUNT, extra->target);
+			done = fail(failure, STEP_MOUNT, extra->target);
 	}
-	return 0;
+	unmount_asides(asides);
+	return done;
 }

@@ -18,6 +18,7 @@ from boot_paths import make_folder, provisioned_home
 from insula import process
 from insula.machine.jail import FIRST_ID, ID_RANGE, Jail, JailRoot, jail_argv, open_jail_root
 from insula.machine.platform import host_platform
+from insula.machine.shares import make_ids
 from insula.paths import Paths
 from ordinary_user import find_checkout
 from probe_program import probe
@@ -60,6 +61,8 @@ class Inside:
         self.kind = kind
         self.root = root
         self.slot = SLOT if kind == "machine" else None
+        self.ids: int | None = None
+        """The descriptor of its user name space, of the last run."""
 
     @property
     def id(self) -> int:
@@ -73,7 +76,8 @@ class Inside:
     ) -> list[str]:
         """What the probe printed. lend: files that are opened as the daemon lends them; `{0}` in words: their number."""
         read, write = os.pipe()
-        jail = Jail(JailRoot(self.root, ""), self.slot, "tcg")
+        self.ids = ids = None if self.slot is None else asyncio.run(make_ids(self.id, ID_RANGE))
+        jail = Jail(JailRoot(self.root, ""), self.slot, "tcg", ids=ids)
         argv = jail_argv(jail, write, ["/usr/bin/probe", verb, *words])
         user = NOBODY if self.kind == "user" and IS_ROOT else None
         env = None
@@ -85,10 +89,15 @@ class Inside:
             argv = [*as_id(user), *argv]
         try:
             return run(
-                argv, env=env, pass_fds=[write, *pass_fds], extra_groups=[SOME_GROUP] if IS_ROOT else None
+                argv,
+                env=env,
+                pass_fds=[write, *pass_fds, *((ids,) if ids is not None else ())],
+                extra_groups=[SOME_GROUP] if IS_ROOT else None,
             )
         finally:
             os.close(read)
+            if ids is not None:
+                os.close(ids)
             os.close(write)
 
     def attempts(

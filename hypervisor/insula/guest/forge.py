@@ -32,11 +32,12 @@ from insula.guest.template import (
     write_template,
 )
 from insula.machine.accelerator import PROOF_TIMEOUT, Verdict, obstacle, read_verdict, write_verdict
-from insula.machine.jail import Jail, JailRoot, open_jail_root
+from insula.machine.jail import FIRST_ID, ID_RANGE, Jail, JailRoot, open_jail_root
 from insula.machine.kernel import open_kernel
 from insula.machine.machine import Machine, Memory, open_machine
 from insula.machine.own_kernel import keep_own_kernel
 from insula.machine.platform import Accelerator, Platform, find_platform
+from insula.machine.shares import make_ids
 from insula.machine.slots import take_slot
 from insula.machine.spec import Kernel, MachineSpec, cpu_class, memory_class
 from insula.paths import Paths
@@ -119,6 +120,7 @@ class Forge:
             kernel=base.kernel if kernel is None else await self.own_kernel(platform, kernel),
             qemu_build=base.qemu_build,
             taps=self._taps.stands,
+            own_ids=os.geteuid() == 0,
         )
 
     async def own_kernel(self, platform: Platform, path: Path) -> Kernel:
@@ -132,7 +134,9 @@ class Forge:
         if known is None or known.accelerator != accelerator:
             root = await self._root(platform)
             kernel = await open_kernel(self._paths, platform)
-            known = MachineSpec(platform, accelerator, memory_class(0), 1, kernel, root.build)
+            own_ids = os.geteuid() == 0
+            smallest = (memory_class(0), 1, kernel, root.build)
+            known = MachineSpec(platform, accelerator, *smallest, own_ids=own_ids)
             self._kernels[platform.name] = known
         return known
 
@@ -234,15 +238,17 @@ class Forge:
             if os.geteuid() == 0:  # an ordinary user's daemon has one id to give: its own
                 slot = take_slot(self._paths.slots)
                 held.callback(slot.free)
-                jail = Jail(root, slot.number, spec.accelerator, slot.lent)
+                ids = await make_ids(FIRST_ID + slot.number * ID_RANGE, ID_RANGE)
+                jail = Jail(root, slot.number, spec.accelerator, slot.lent, ids)
             id = secrets.token_hex(8)
-            taps = await self._open_taps(id, spec)
+            taps: tuple[int, ...] = ()
             try:
+                taps = await self._open_taps(id, spec)
                 opened = open_machine(self._paths, id, spec, jail, memory, taps)
                 machine = await held.enter_async_context(opened)
             finally:
-                for tap in taps:
-                    os.close(tap)
+                for given in (*taps, *((jail.ids,) if jail.ids is not None else ())):
+                    os.close(given)
             if jail.lock is not None:
                 slot.inherited()
             yield machine, jail.slot

@@ -19,6 +19,7 @@ from insula.guest.pool import Pool
 from insula.guest.request import GuestRequest
 from insula.machine.machine import adopt_machine, kill_stray
 from insula.machine.platform import find_platform, host_platform
+from insula.machine.shares import put_share
 from insula.machine.slots import keep_slot
 from insula.machine.spec import NO_THROTTLE, MachineSpec
 from insula.paths import Paths
@@ -113,6 +114,8 @@ class Guests:
             await started.machine.attach_disk(f"layer{number}", layer, read_only=True)
         if request.writable is not None:
             await started.machine.attach_disk("writable", request.writable, read_only=False)
+        for share in request.shares:
+            await put_share(started.machine.pid, share)
         if request.throttle != NO_THROTTLE:
             await started.machine.throttle(disk_names(request), request.throttle)
 

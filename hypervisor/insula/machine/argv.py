@@ -5,6 +5,7 @@ state fits no other shape. Each section is one function.
 """
 
 from insula.machine.platform import Bus
+from insula.machine.shares import FOLDER
 from insula.machine.spec import LAYER_DISKS, NICS, Descriptors, MachineSpec
 
 PLACEHOLDER_BYTES = 1 << 40
@@ -14,6 +15,7 @@ TRANSLATION_CACHE = 64
 """MiB of translated code under TCG: smaller is slower to start, larger costs memory in every machine."""
 
 CONSOLE_BYTES = 1 << 16
+TAGS = ("binds", "volumes")
 
 
 def argv(name: str, spec: MachineSpec, fds: Descriptors) -> list[str]:
@@ -27,6 +29,7 @@ def argv(name: str, spec: MachineSpec, fds: Descriptors) -> list[str]:
         *_control(spec.platform.bus, fds),
         *_disks(spec.platform.bus),
         *_network(spec, fds),
+        *_shares(spec),
         *_incoming(fds),
     ]
 
@@ -96,6 +99,19 @@ def _network(spec: MachineSpec, fds: Descriptors) -> list[str]:
         words += [
             "-netdev", f"tap,id=net{n},fd={fds.taps[n]}" if spec.taps else f"hubport,id=net{n},hubid={n}",
             "-device", f"virtio-net-{spec.platform.bus.suffix},id=nic{n},netdev=net{n}",
+        ]  # fmt: skip
+    return words
+
+
+def _shares(spec: MachineSpec) -> list[str]:
+    """Two devices on one folder: what the host's user has goes through `binds`, volumes through `volumes`. With ids of
+    its own QEMU gives files the owners that the guest says; else it can give none, and keeps a volume's in xattrs."""
+    models = ("passthrough", "passthrough") if spec.own_ids else ("none", "mapped-xattr")
+    words = []
+    for tag, model in zip(TAGS, models, strict=True):
+        words += [
+            "-fsdev", f"local,id={tag},path=/{FOLDER},security_model={model},multidevs=remap",
+            "-device", f"virtio-9p-{spec.platform.bus.suffix},id={tag}-device,fsdev={tag},mount_tag={tag}",
         ]  # fmt: skip
     return words
 

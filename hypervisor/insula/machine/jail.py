@@ -1,10 +1,12 @@
 """What confines QEMU on the host: the second wall, and under TCG the one that counts.
 
 A machine's QEMU runs under an id of its own that belongs to nobody (the daemon as root) or under the daemon's
-(an ordinary user), in name spaces of its own for users, mounts, processes, network, IPC and host name, without
-capabilities, with QEMU's own seccomp filter on. Its root is a read-only folder that holds copies of QEMU's files
-and nothing else (`open_jail_root`); disks, memory and sockets come to it only as descriptors. It may not gain
-privileges, make user name spaces, dump core, or hold more than its few descriptors and threads.
+(an ordinary user), in name spaces of its own for users, mounts, processes, network, IPC and host name, with QEMU's
+own seccomp filter on. An ordinary user's has no capabilities; a root daemon's has a range of ids, and over these, and
+nothing else, the few capabilities that the owner of a container's files needs. Its root is a read-only folder that
+holds copies of QEMU's files, empty places for mounts (shares.py), and nothing else (`open_jail_root`); disks, memory
+and sockets come to it only as descriptors. It may not gain privileges, make user name spaces, dump core, or hold more
+than its descriptors and threads.
 
 `--die-with-parent` is not used: machines outlive the daemon.
 """
@@ -22,16 +24,21 @@ from pathlib import Path
 from insula import process
 from insula.errors import Unavailable
 from insula.machine.platform import Accelerator, Platform
+from insula.machine.shares import FOLDER, PLACES, place_name
 from insula.paths import Paths
 
 FIRST_ID = 0x7000_0000
 """Ids of machines under a root daemon: above any that distributions hand out, in steps of one range each, so
 that a machine may later map a whole range."""
 ID_RANGE = 65536
-OPEN_FILES = 256
+CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD")
+"""Of the machine's own user name space: they count for files of its ids, which only shares have."""
+OPEN_FILES = 4096
+"""A share keeps a descriptor for each file that a guest has open."""
 THREADS = 256
 
 FIRMWARE_FOLDERS = (Path("/usr/share/qemu"), Path("/usr/share/seabios"), Path("/usr/lib/ipxe/qemu"))
+FORMAT = "2"
 LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 
 
@@ -45,13 +52,15 @@ class JailRoot:
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """One machine's confinement. slot: which id, under a root daemon; None: the daemon's own id. lock: a descriptor
-    that QEMU inherits, for the slot is its own as long as it lives."""
+    """One machine's confinement. slot: which ids, under a root daemon; None: the daemon's own id. lock: a descriptor
+    that QEMU inherits, for the slot is its own as long as it lives. ids: the descriptor of the user name space of the
+    slot's ids, for the jail to enter."""
 
     root: JailRoot
     slot: int | None
     accelerator: Accelerator
     lock: int | None = None
+    ids: int | None = None
 
 
 def jail_argv(jail: Jail, info_fd: int, command: list[str]) -> list[str]:
@@ -65,14 +74,18 @@ def jail_argv(jail: Jail, info_fd: int, command: list[str]) -> list[str]:
         words += [process.tool("setpriv"), f"--reuid={number}", f"--regid={number}"]
         words += ["--groups", str(group)] if group else ["--clear-groups"]
         words += ["--no-new-privs", "--bounding-set=-all"]
+        words += [process.tool("nsenter"), f"--user=/proc/self/fd/{jail.ids}", "--preserve-credentials"]
     words += [process.tool("prlimit"), "--core=0", f"--nofile={OPEN_FILES}"]
     if jail.slot is not None:
         words.append(f"--nproc={THREADS}")  # counts per id: an ordinary user's would count the user's own
     words += [
-        process.tool("bwrap"), "--unshare-all", "--unshare-user", "--disable-userns", "--as-pid-1",
+        process.tool("bwrap"), "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
+        "--unshare-cgroup", *(("--unshare-user", "--disable-userns") if jail.slot is None else ()), "--as-pid-1",
         "--info-fd", str(info_fd), "--ro-bind", str(jail.root.folder), "/", "--dev", "/dev", "--proc", "/proc",
         "--cap-drop", "ALL", "--clearenv", "--chdir", "/",
     ]  # fmt: skip
+    if jail.slot is not None:
+        words += [word for name in CAPABILITIES for word in ("--cap-add", name)]
     if jail.accelerator == "kvm":
         words += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
     # its /dev is a file system in memory that nothing bounds, so nothing may be written there either
@@ -127,7 +140,7 @@ def _files(binary: Path, platform: Platform) -> dict[str, Path]:
 
 
 def _build(files: dict[str, Path]) -> str:
-    seen = []
+    seen = [FORMAT]
     for name, source in sorted(files.items()):
         stat = os.stat(source)
         seen.append(f"{name} {stat.st_size} {stat.st_mtime_ns}")
@@ -136,8 +149,11 @@ def _build(files: dict[str, Path]) -> str:
 
 def _copy(files: dict[str, Path], folder: Path, staging: Path) -> None:
     """staging: a name of its own for each caller: two may need the same root at the same moment."""
-    for name in ("dev", "proc", "tmp"):
+    for name in ("dev", "proc", "tmp", FOLDER):
         (staging / name).mkdir(parents=True)
+    for number in range(PLACES):
+        (staging / FOLDER / place_name(number, is_folder=True)).mkdir()
+        (staging / FOLDER / place_name(number, is_folder=False)).touch(mode=0o444)
     for name, source in files.items():
         (staging / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, staging / name)

@@ -242,7 +242,7 @@ async def _spawn(paths: Paths, id: str, spec: MachineSpec, start: _Start) -> tup
         )
         command = jail_argv(start.jail, info_write, argv(id, spec, fds))
         passed = [*given.descriptors, *start.taps, memory.descriptor]
-        passed += [fd for fd in (memory.state, start.jail.lock) if fd is not None]
+        passed += [fd for fd in (memory.state, start.jail.lock, start.jail.ids) if fd is not None]
         log.debug("starting: %s", shlex.join(command))
         leader = spawn_session(command, start.words, passed)
         given.close_one(info_write)

@@ -50,7 +50,7 @@ NO_THROTTLE = Throttle()
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
     """The shape of a machine. memory: MiB; cpus: count; qemu_build: identifies QEMU's files; taps: its network
-    devices are on taps, and not on nothing."""
+    devices are on taps, and not on nothing; own_ids: it has a range of the host's ids, and its shares keep owners."""
 
     platform: Platform
     accelerator: Accelerator
@@ -59,6 +59,7 @@ class MachineSpec:
     kernel: Kernel
     qemu_build: str
     taps: bool = False
+    own_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)
