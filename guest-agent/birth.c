@@ -73,6 +73,8 @@ static int build_world(const struct birth *birth, struct failure *failure)
 {
 	struct inside inside = {birth->boot, birth->stdio.tty ? birth->stdio.input : -1};
 
+	if (birth->files)
+		return inside_files(birth->boot, failure);
 	return inside_enter(&inside, failure) < 0 ? -1 : network_set_up(birth->boot, failure);
 }
 

@@ -14,6 +14,7 @@ struct birth {
 	int cgroup; /* a descriptor, or -1: the agent's own */
 	int home, enter; /* a pidfd or a name space, and what of it is entered after the clone (setns(2)'s flags; 0: none) */
 	const struct boot_document *boot; /* the main process of a container on disks, or NULL */
+	bool files; /* of this container there are only its files */
 	const struct process_spec *spec;
 	struct stdio stdio;
 	int (*body)(void *); /* instead of a program */

@@ -81,11 +81,45 @@ int container_boot(const struct boot_document *boot, struct stdio stdio, bool pl
 	return finish_boot(plain ? give_birth(&birth, pid, failure) : start_main(boot, stdio, pid, failure));
 }
 
+static int wait_for_the_end(void *unused)
+{
+	(void)unused;
+	while (true)
+		pause();
+	return 0;
+}
+
+/* Who holds the mounts over a container's files, as its main process does where one runs. */
+static int start_holder(const struct boot_document *boot, struct failure *failure)
+{
+	cleanup_close int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+	cleanup_close int cgroup = cgroup_open_trees(failure);
+	struct birth birth = {
+		.spaces = CLONE_NEWNS, .cgroup = cgroup, .boot = boot, .files = true, .spec = &boot->main,
+		.stdio = {nothing, nothing, nothing, false}, .body = wait_for_the_end,
+	};
+	pid_t pid;
+
+	if (nothing < 0)
+		return fail(failure, STEP_FILES, "/dev/null");
+	if (cgroup < 0 || give_birth(&birth, &pid, failure) < 0)
+		return -1;
+	main_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	return main_pidfd < 0 ? fail(failure, STEP_NAMESPACES, "pidfd") : 0;
+}
+
+static int open_files(const struct boot_document *boot, struct failure *failure)
+{
+	if (root_mount(boot, failure) < 0)
+		return -1;
+	return boot->mount_count ? start_holder(boot, failure) : 0;
+}
+
 int container_open(const struct boot_document *boot, bool plain, struct failure *failure)
 {
 	if (prepare_boot(boot, plain, failure) < 0)
 		return -1;
-	return finish_boot(plain ? 0 : root_mount(boot, failure));
+	return finish_boot(plain ? 0 : open_files(boot, failure));
 }
 
 /* It is the agent's children that are born into the PID name space, while the agent itself stays; after the clone its

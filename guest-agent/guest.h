@@ -65,6 +65,8 @@ struct inside {
 	int terminal; /* the slave to show as /dev/console, or -1 */
 };
 int inside_enter(const struct inside *, struct failure *);
+/* The same for a container of which there are only its files: its root, and what is mounted over it. */
+int inside_files(const struct boot_document *, struct failure *);
 
 /* mounts.c, in the child, after pivot_root: the mounts that the container's options ask for. */
 int mount_extras(const struct boot_document *, struct failure *);

@@ -225,6 +225,20 @@ static int furnish(const struct boot_document *boot, const struct luggage *lugga
 	return 0;
 }
 
+/* The image may have anything for a /dev, and shares are mounted there for a moment. */
+int inside_files(const struct boot_document *boot, struct failure *failure)
+{
+	if (mount(NULL, "/", NULL, REC | PRIVATE, NULL) < 0)
+		return fail(failure, STEP_MOUNT, "/");
+	if (change_root(failure) < 0)
+		return -1;
+	if (place_folder("/dev", 0755) < 0 || mount("tmpfs", "/dev", "tmpfs", NOSUID | NODEV | NOEXEC, "mode=755,size=64k") < 0)
+		return fail(failure, STEP_MOUNT, "/dev");
+	if (mount_extras(boot, failure) < 0)
+		return -1;
+	return umount2("/dev", DETACH) < 0 ? fail(failure, STEP_MOUNT, "/dev") : 0;
+}
+
 int inside_enter(const struct inside *inside, struct failure *failure)
 {
 	const struct boot_document *boot = inside->boot;

@@ -31,8 +31,8 @@ static int bind_path(const char *source, const struct mount_spec *extra)
 	return 0;
 }
 
-/* Shares that are mounted aside, for what lies above the path in one must not be seen: each once, for a device takes one
- * mount at a time. */
+/* Shares that are mounted aside, for what lies above the path in one must not be seen: each once, for a device takes
+ * one mount at a time. */
 struct aside { char tag[32], folder[48]; };
 
 static const char *mount_aside(struct aside *asides, const char *tag, size_t length, const char *data)

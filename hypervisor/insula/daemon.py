@@ -47,6 +47,7 @@ from insula.machine.platform import host_platform
 from insula.network.host import host_subnets
 from insula.network.networks import Networks
 from insula.paths import Paths, find_paths
+from insula.volume.volumes import Volumes
 
 LOG_BYTES = 4 << 20
 BACKLOG = 512
@@ -174,10 +175,12 @@ async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]
         networks = Networks(paths, database, events)
         await networks.open(await asyncio.to_thread(host_subnets))
         held.push_async_callback(networks.close)
+        volumes = Volumes(paths, database, events)
+        await volumes.open()
         guests = Guests(paths, config, make_rehearsal, networks.wiring)
         held.push_async_callback(guests.close)
         limits = LogLimits(config.logs_size, config.logs_files)
-        containers = Containers(paths, database, events, images, guests, networks, limits)
+        containers = Containers(paths, database, events, images, guests, networks, volumes, limits)
         known = await containers.load()
         await guests.start(known)
         await containers.open()
@@ -185,7 +188,7 @@ async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]
         warm_up = asyncio.create_task(guests.warm_up())  # may fetch a kernel and prove KVM: not waited for
         held.push_async_callback(end_task, warm_up)
         host = DaemonHost(paths, images, guests, containers, delays, warm_up)
-        yield Engine(paths, events, images, networks, containers, host, await engine_id(database))
+        yield Engine(paths, events, images, networks, volumes, containers, host, await engine_id(database))
 
 
 async def end_task(task: asyncio.Task[None]) -> None:

@@ -87,6 +87,11 @@ class Paths:
         """The blank writable disk and a few copies of it, ready to be taken by containers."""
         return self.home / "writable"
 
+    @property
+    def volumes(self) -> Path:
+        """A folder for each volume."""
+        return self.home / "volumes"
+
     def failed_start(self, container_id: str) -> Path:
         """Arguments, console and QEMU's words of the last start that failed."""
         return self.container(container_id) / "failed-start.log"
@@ -150,7 +155,7 @@ class Paths:
                 folder.chmod(0o711)  # whatever the umask
         for folder in (
             self.blobs, self.layer_disks, self.staging, self.kernels, self.templates, self.packages,
-            self.home / "containers", self.machines,
+            self.home / "containers", self.volumes, self.machines,
         ):  # fmt: skip
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 

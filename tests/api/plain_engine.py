@@ -117,7 +117,14 @@ async def serve_plain(daemon: Daemon, folder: Path) -> AsyncIterator[PlainEngine
     listener.bind(str(path))
     listener.listen(64)
     engine = Engine(
-        daemon.paths, daemon.events, daemon.images, daemon.networks, daemon.containers, NoHost(), "id"
+        daemon.paths,
+        daemon.events,
+        daemon.images,
+        daemon.networks,
+        daemon.volumes,
+        daemon.containers,
+        NoHost(),
+        "id",
     )  # type: ignore[arg-type]
     join_none(daemon)
     server = ApiServer(engine)

@@ -93,7 +93,7 @@ async def rename(call: Call) -> StreamResponse:
 async def remove(call: Call) -> StreamResponse:
     if call.flag("link"):
         raise errors.NotImplemented(NO_LINKS)
-    await call.engine.containers.remove(call.names["id"], force=call.flag("force"))
+    await call.engine.containers.remove(call.names["id"], force=call.flag("force"), volumes=call.flag("v"))
     return call.empty()
 
 

@@ -9,13 +9,14 @@ from typing import Any
 from insula import errors
 from insula.api.call import read_integer
 from insula.api.decode_limits import decode_guards, decode_limits
+from insula.api.decode_mounts import decode_mounts, decode_volumes, decode_volumes_from
 from insula.api.decode_network import decode_endpoints, decode_names, decode_networking, decode_ports
 from insula.api.fields import CONFIG, HOST_CONFIG
 from insula.api.health_json import decode_healthcheck
 from insula.api.typed import check, read_section
 from insula.api.versions import Version
 from insula.container.restart_policy import RestartPolicy
-from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
+from insula.container.spec import ContainerSpec, ExecSpec
 from insula.errors import InvalidArgument
 
 CONSOLE_MAX = 65535
@@ -58,7 +59,10 @@ def decode_container(
         read_only=bool(host.get("ReadonlyRootfs")),
         init=bool(host.get("Init")),
         tmpfs=dict(host.get("Tmpfs") or {}),
-        mounts=decode_mounts(host),
+        mounts=decode_mounts(host, warnings),
+        volumes=decode_volumes(config),
+        volumes_from=decode_volumes_from(host),
+        volume_driver=str(host.get("VolumeDriver") or ""),
         published=decode_ports(host.get("PortBindings") or {}),
         publish_all=bool(host.get("PublishAllPorts")),
         exposed=tuple(config.get("ExposedPorts") or {}),
@@ -166,72 +170,6 @@ def check_swappiness(value: int | None) -> None:
     """It means nothing without swap, but has a range. Raises InvalidArgument."""
     if value is not None and not -1 <= value <= 100:
         raise InvalidArgument(f"Invalid value: {value}, valid memory swappiness range is 0-100")
-
-
-# -- mounts
-
-
-def decode_mounts(host: dict[str, Any]) -> tuple[MountRequest, ...]:
-    """Binds and Mounts. Raises InvalidArgument."""
-    mounts = [decode_bind(bind) for bind in host.get("Binds") or ()]
-    for mount in host.get("Mounts") or ():
-        check("HostConfig.Mounts", "object", mount)
-        mounts.append(decode_mount(mount))
-    return tuple(mounts)
-
-
-def decode_bind(text: str) -> MountRequest:
-    """`source:target[:options]`, or `target` alone. Raises InvalidArgument."""
-    source, *rest = text.split(":")
-    if not rest:
-        return MountRequest("volume", "", text)
-    if len(rest) > 2 or not source or not rest[0]:
-        raise InvalidArgument(f"invalid volume specification: '{text[:200]}'")
-    options = rest[1].split(",") if len(rest) == 2 else []
-    kind = "bind" if source.startswith("/") else "volume"
-    return MountRequest(kind, source, rest[0], "ro" in options, ",".join(options))
-
-
-MOUNT_FIELDS = {
-    "Type": "string", "Source": "string", "Target": "string", "ReadOnly": "bool", "Consistency": "string",
-    "BindOptions": "object", "VolumeOptions": "object", "TmpfsOptions": "object", "ImageOptions": "object",
-    "ClusterOptions": "object",
-}  # fmt: skip
-
-
-def decode_mount(mount: dict[str, Any]) -> MountRequest:
-    """One entry of Mounts. Raises InvalidArgument, NotImplemented."""
-    for name, value in mount.items():
-        if name not in MOUNT_FIELDS:
-            raise InvalidArgument(f"HostConfig.Mounts.{name[:80]} is not known")
-        check(f"HostConfig.Mounts.{name}", MOUNT_FIELDS[name], value)
-    kind = mount.get("Type") or ""
-    if kind not in ("bind", "volume", "tmpfs", "image", "cluster", "npipe"):
-        raise InvalidArgument(f"mount type unknown: {kind[:80]!r}")
-    target = mount.get("Target") or ""
-    if not target:
-        raise InvalidArgument(
-            "invalid mount config: field Target must not be empty", "name a folder of the container"
-        )
-    options = decode_tmpfs(mount.get("TmpfsOptions") or {}) if kind == "tmpfs" else ""
-    if kind == "tmpfs" and mount.get("Source"):
-        raise InvalidArgument('invalid mount config for type "tmpfs": field Source must not be specified')
-    return MountRequest(kind, mount.get("Source") or "", target, bool(mount.get("ReadOnly")), options)
-
-
-def decode_tmpfs(options: dict[str, Any]) -> str:
-    """TmpfsOptions in the form of `--tmpfs`. Raises InvalidArgument, NotImplemented."""
-    words = []
-    for name, value in options.items():
-        if name in ("SizeBytes", "Mode"):
-            check(f"TmpfsOptions.{name}", "int", value)
-            if value and value < 0:
-                raise InvalidArgument(f"invalid mount config: TmpfsOptions.{name} is negative")
-            if value:
-                words.append(f"size={value}" if name == "SizeBytes" else f"mode={value:o}")
-        elif value:
-            raise errors.NotImplemented(f"TmpfsOptions.{name[:80]} is not supported yet", "use --tmpfs")
-    return ",".join(words)
 
 
 # -- exec

@@ -11,7 +11,7 @@ from insula.api.health_json import encode_health, encode_healthcheck, health_tex
 from insula.api.moments import BILLION, format_ns
 from insula.api.versions import Version
 from insula.container.settings import Settings
-from insula.container.view import ContainerView, ExecView, StateView
+from insula.container.view import ContainerView, ExecView, MountPoint, StateView
 
 EMPTY_ENDPOINT: dict[str, Any] = {
     "IPAMConfig": None, "Links": None, "Aliases": None, "MacAddress": "", "DriverOpts": None, "GwPriority": 0,
@@ -152,11 +152,20 @@ def listed(words: tuple[str, ...] | None) -> list[str] | None:
 
 def encode_mounts(view: ContainerView) -> list[dict[str, Any]]:
     """Mount points. tmpfs given by --tmpfs is not listed, as in Docker."""
-    return [
-        {"Type": mount.kind, "Source": mount.source, "Destination": mount.target, "Mode": mount.options,
-         "RW": not mount.read_only, "Propagation": ""}
-        for mount in view.spec.mounts
-    ]  # fmt: skip
+    return [encode_mount(point) for point in view.mounts]
+
+
+def encode_mount(point: MountPoint) -> dict[str, Any]:
+    document: dict[str, Any] = {"Type": point.kind}
+    if point.kind == "volume":
+        document |= {"Name": point.name, "Driver": "local"}
+    return document | {
+        "Source": point.source,
+        "Destination": point.target,
+        "Mode": point.mode or ("z" if point.kind == "volume" and not point.anonymous else ""),
+        "RW": not point.read_only,
+        "Propagation": "rprivate" if point.kind == "bind" else "",
+    }
 
 
 # -- list

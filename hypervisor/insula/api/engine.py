@@ -13,6 +13,7 @@ from insula.events import EventBus
 from insula.image.store import ImageStore
 from insula.network.networks import Networks
 from insula.paths import Paths
+from insula.volume.volumes import Volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Engine:
     events: EventBus
     images: ImageStore
     networks: Networks
+    volumes: Volumes
     containers: Containers
     host: Host
     id: str

@@ -38,7 +38,14 @@ class Field:
 
 DONE, MEANINGLESS, REFUSED, LATER = Answer.DONE, Answer.MEANINGLESS, Answer.REFUSED, Answer.LATER
 NO_LINKS = "links are not there yet: use a network of your own, where names are known"
-NO_VOLUMES = "volumes and bind mounts are not there yet"
+BINDS = (
+    "ro, rw, nocopy, private, rprivate; z, Z have no effect, and a warning; cached, delegated, consistent have none; "
+    "shared and slave are 400"
+)
+MOUNTS = (
+    "bind, volume, tmpfs, with Docker's options; read-only is recursive unless it says otherwise; image, cluster and "
+    "npipe are 501"
+)
 NO_DEVICES = "a machine has no device of the host; its kernel's own are there with --privileged"
 OWN_DISKS = (
     "all of the container's own disks together, whichever is named, in the guest and in QEMU; the smallest"
@@ -63,7 +70,7 @@ CONFIG = (
     Field("Healthcheck", "object", note="StartInterval from API 1.44 on"),
     Field("ArgsEscaped", "bool", MEANINGLESS, WINDOWS),
     Field("Image", "string"),
-    Field("Volumes", "map", LATER, NO_VOLUMES),
+    Field("Volumes", "map", note="anonymous volumes; the image's too"),
     Field("WorkingDir", "string"),
     Field("Entrypoint", "words"),
     Field("NetworkDisabled", "bool", note="the same as network none"),
@@ -76,15 +83,15 @@ CONFIG = (
 )
 
 HOST_CONFIG = (
-    Field("Binds", "strings", note=f"read; refused for now: {NO_VOLUMES}"),
+    Field("Binds", "strings", note=BINDS),
     Field("ContainerIDFile", "string", note="the client writes it"),
     Field("LogConfig", "object", note=LOGS),
     Field("NetworkMode", "string", note="a network, default, bridge or none; host and container: are refused"),
     Field("PortBindings", "map", note="tcp and udp; sctp is 501"),
     Field("RestartPolicy", "object"),
     Field("AutoRemove", "bool"),
-    Field("VolumeDriver", "string", LATER, NO_VOLUMES, neutral=("local",)),
-    Field("VolumesFrom", "strings", LATER, NO_VOLUMES),
+    Field("VolumeDriver", "string", note="local; others are 404 when a volume is made"),
+    Field("VolumesFrom", "strings"),
     Field("ConsoleSize", "list"),
     Field("Annotations", "labels", note="kept and shown; insula.kernel names a kernel image on this host to boot"),
     Field("CapAdd", "strings"),
@@ -156,7 +163,7 @@ HOST_CONFIG = (
     Field("CpuPercent", "int", MEANINGLESS, WINDOWS),
     Field("IOMaximumIOps", "int", REFUSED, WINDOWS),
     Field("IOMaximumBandwidth", "int", REFUSED, WINDOWS),
-    Field("Mounts", "list", note="tmpfs; bind and volume are refused for now"),
+    Field("Mounts", "list", note=MOUNTS),
     Field("MaskedPaths", "strings", note="an empty list: none"),
     Field("ReadonlyPaths", "strings", note="an empty list: none"),
     Field("Init", "bool"),

@@ -94,7 +94,7 @@ def by_exit_codes(values: Sequence[str]) -> Test:
 
 
 def by_volumes(values: Sequence[str]) -> Test:
-    return lambda view: any(value in (m.source, m.target) for m in view.spec.mounts for value in values)
+    return lambda view: any(value in (m.name, m.source, m.target) for m in view.mounts for value in values)
 
 
 def by_networks(values: Sequence[str]) -> Test:

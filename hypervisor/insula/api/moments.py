@@ -26,6 +26,11 @@ def format_ns(moment: int) -> str:
     return f"{text}{fraction}Z"
 
 
+def format_ns_seconds(moment: int) -> str:
+    """Whole seconds, as volumes have it."""
+    return datetime.fromtimestamp(moment // BILLION, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def format_ns_fixed(moment: int) -> str:
     """With all nine digits, as the lines of a log have it."""
     seconds, rest = divmod(moment, BILLION)

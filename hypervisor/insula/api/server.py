@@ -28,6 +28,7 @@ from insula.api import (
     unsupported,
     update,
     usage,
+    volumes,
     websocket,
 )
 from insula.api.call import Call, json_response
@@ -53,7 +54,7 @@ STATUSES: dict[type[InsulaError], int] = {
 
 PARTS = (
     system, usage, prune, websocket, checkpoints, archives, containers, stats, exec_, images, native, networks,
-    update, unsupported,
+    update, volumes, unsupported,
 )  # fmt: skip
 ROUTES = tuple(route for part in PARTS for route in part.ROUTES)
 

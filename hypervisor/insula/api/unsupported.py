@@ -35,15 +35,6 @@ async def leave_swarm(call: Call) -> StreamResponse:
     raise Unavailable("This node is not part of a swarm")
 
 
-async def no_volumes(call: Call) -> StreamResponse:
-    call.filters()
-    return call.json({"Volumes": [], "Warnings": None})
-
-
-async def no_volume(call: Call) -> StreamResponse:
-    raise NotFound(f"get {call.names['name'][:120]}: no such volume")
-
-
 async def no_plugins(call: Call) -> StreamResponse:
     return call.json([])
 
@@ -64,11 +55,6 @@ def swarm_routes() -> list[Route]:
 
 ROUTES = (
     *swarm_routes(),
-    Route("GET", "/volumes", no_volumes),
-    Route("POST", "/volumes/create", later("volumes are")),
-    Route("POST", "/volumes/prune", later("volumes are")),
-    Route("GET", "/volumes/{name}", no_volume),
-    Route("DELETE", "/volumes/{name}", no_volume),
     Route("PUT", "/volumes/{name}", no_swarm),
     Route("POST", "/build", later("builds are", "load or import an image")),
     Route("POST", "/build/prune", later("builds are")),

@@ -1,4 +1,4 @@
-"""`system df`: what images and containers take of the host's disk. There are no volumes and no build cache yet."""
+"""`system df`: what images and containers take of the host's disk. There is no build cache yet."""
 
 from collections import Counter
 from typing import Any
@@ -9,6 +9,7 @@ from insula.api.call import Call
 from insula.api.image_json import encode_listed_image
 from insula.api.listing import encode_views
 from insula.api.router import Route
+from insula.api.volumes import measure_volumes
 from insula.errors import InvalidArgument
 
 TYPES = ("container", "image", "volume", "build-cache")
@@ -28,9 +29,10 @@ async def system_df(call: Call) -> StreamResponse:
     if "container" in wanted:
         views = call.engine.containers.list()
         document["Containers"] = await encode_views(call.engine, views, call.version, sizes=True)
-    for name, key in (("volume", "Volumes"), ("build-cache", "BuildCache")):
-        if name in wanted:
-            document[key] = []
+    if "volume" in wanted:
+        document["Volumes"] = await measure_volumes(call)
+    if "build-cache" in wanted:
+        document["BuildCache"] = []
     if call.version < (1, 42):
         document["BuilderSize"] = 0
     return call.json(document)

@@ -12,6 +12,7 @@ from insula.cli.failure import UsageFailure
 from insula.cli.flags import Options
 from insula.cli.health_flags import make_healthcheck
 from insula.cli.limit_flags import limit_fields, security_fields
+from insula.cli.mount_flags import parse_mount, volume_fields
 from insula.cli.values import pairs, parse_cpus, parse_size
 
 FILE_MAX = 4 << 20
@@ -39,6 +40,8 @@ def make_document(options: Options, detach: bool) -> Document:
         "AttachStderr": "stderr" in attached,
         "HostConfig": host_config(options),
     }
+    if volumes := volume_fields(options)[1]:
+        config["Volumes"] = volumes
     config |= {field: options.text(flag) for flag, field in table.CONFIG_TEXTS.items() if options.given(flag)}
     if options.given("entrypoint"):
         config["Entrypoint"] = [options.text("entrypoint")]
@@ -89,6 +92,10 @@ def special_fields(options: Options) -> Document:
         host["Tmpfs"] = {
             path: rest for path, _, rest in (text.partition(":") for text in options.texts("tmpfs"))
         }
+    if binds := volume_fields(options)[0]:
+        host["Binds"] = binds
+    if options.given("mount"):
+        host["Mounts"] = [parse_mount(text) for text in options.texts("mount")]
     if options.given("restart"):
         name, _, count = options.text("restart").partition(":")
         if count and not (count.isascii() and count.isdigit()):

@@ -61,6 +61,7 @@ CREATE_FLAGS = (
     Flag("memory-reservation", "", TEXT, "Soft memory limit"),
     Flag("memory-swap", "", TEXT, "Limit of memory and swap together; -1 for none"),
     Flag("memory-swappiness", "", NUMBER, "Use of swap (a machine has none)"),
+    Flag("mount", "", MANY, "Mount a folder, a volume or memory (type=bind,src=/a,dst=/b,readonly)"),
     Flag("name", "", TEXT, "The container's name"),
     Flag("network", "", TEXT, "Network to join; none for a loopback only"),
     Flag("no-healthcheck", "", BOOL, "Leave out the image's health check"),
@@ -91,6 +92,7 @@ CREATE_FLAGS = (
     Flag("userns", "", TEXT, "User namespace (a machine has its own)"),
     Flag("uts", "", TEXT, "UTS namespace (a machine has its own)"),
     Flag("volume", "v", MANY, "Mount a folder or a volume (source:target[:ro])"),
+    Flag("volume-driver", "", TEXT, "Driver of volumes that are made (local)"),
     Flag("volumes-from", "", MANY, "Mount the volumes of another container"),
     Flag("workdir", "w", TEXT, "Working directory"),
 )
@@ -104,13 +106,13 @@ RUN_FLAGS = (
 
 HOST_LISTS = {
     "add-host": "ExtraHosts", "cap-add": "CapAdd", "cap-drop": "CapDrop", "dns": "Dns", "dns-option": "DnsOptions",
-    "device-cgroup-rule": "DeviceCgroupRules", "dns-search": "DnsSearch", "group-add": "GroupAdd", "volume": "Binds",
+    "device-cgroup-rule": "DeviceCgroupRules", "dns-search": "DnsSearch", "group-add": "GroupAdd",
     "volumes-from": "VolumesFrom",
 }  # fmt: skip
 HOST_TEXTS = {
     "cgroup-parent": "CgroupParent", "cgroupns": "CgroupnsMode", "cpuset-cpus": "CpusetCpus",
     "cpuset-mems": "CpusetMems", "ipc": "IpcMode", "isolation": "Isolation", "network": "NetworkMode",
-    "pid": "PidMode", "runtime": "Runtime", "userns": "UsernsMode", "uts": "UTSMode",
+    "pid": "PidMode", "runtime": "Runtime", "userns": "UsernsMode", "uts": "UTSMode", "volume-driver": "VolumeDriver",
 }  # fmt: skip
 HOST_BOOLS = {
     "init": "Init", "oom-kill-disable": "OomKillDisable", "privileged": "Privileged",

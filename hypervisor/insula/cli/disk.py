@@ -22,6 +22,7 @@ IMAGES = View(
      ("SIZE", "Size"), ("SHARED SIZE", "SharedSize"), ("UNIQUE SIZE", "UniqueSize"), ("CONTAINERS", "Containers")),
     {},
 )  # fmt: skip
+VOLUMES = View((("VOLUME NAME", "Name"), ("LINKS", "Links"), ("SIZE", "Size")), {})
 CONTAINERS = View(
     (("CONTAINER ID", "ID"), ("IMAGE", "Image"), ("COMMAND", "Command"), ("SIZE", "Size"),
      ("CREATED", "RunningFor"), ("STATUS", "Status"), ("NAMES", "Names")), {},
@@ -42,7 +43,15 @@ def system_df(call: Call) -> int:
     print_rows(
         [make_row({**one, "SizeRootFs": 0}, False) for one in found["Containers"] or ()], CONTAINERS, ""
     )
+    print("\nLocal Volumes space usage:\n")
+    print_rows([volume_row(volume) for volume in found["Volumes"] or ()], VOLUMES, "")
     return 0
+
+
+def volume_row(volume: dict[str, Any]) -> ROW:
+    usage = volume["UsageData"]
+    size = human_size(usage["Size"]) if usage["Size"] >= 0 else "N/A"
+    return {"Name": volume["Name"], "Links": str(usage["RefCount"]), "Size": size}
 
 
 def image_rows(image: dict[str, Any]) -> list[ROW]:
@@ -61,9 +70,15 @@ def summary(found: dict[str, Any]) -> list[ROW]:
     return [
         summary_row("Images", len(images), len(used), found["LayersSize"], found["LayersSize"] - kept),
         summary_row("Containers", len(containers), len(alive), written, idle),
-        summary_row("Local Volumes", len(found["Volumes"] or ()), 0, 0, 0),
+        volumes_row(found["Volumes"] or []),
         summary_row("Build Cache", len(found["BuildCache"] or ()), 0, 0, 0),
     ]
+
+
+def volumes_row(volumes: list[dict[str, Any]]) -> ROW:
+    sizes = [max(0, volume["UsageData"]["Size"]) for volume in volumes]
+    idle = [size for size, volume in zip(sizes, volumes, strict=True) if not volume["UsageData"]["RefCount"]]
+    return summary_row("Local Volumes", len(volumes), len(volumes) - len(idle), sum(sizes), sum(idle))
 
 
 def summary_row(kind: str, total: int, active: int, size: int, reclaimable: int) -> ROW:

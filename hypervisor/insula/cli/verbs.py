@@ -17,6 +17,7 @@ MODULES = {
     "look": ("inspect", "logs", "events"),
     "stats": ("stats", "top"),
     "system": ("version", "info", "doctor"),
+    "volumes": ("volume create", "volume inspect", "volume ls", "volume prune", "volume rm"),
 }
 HOME = {verb: module for module, verbs in MODULES.items() for verb in verbs}
 
@@ -28,13 +29,15 @@ GROUPS = {
                   "port": "port", "prune": "container prune"},
     "image": {"ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect", "load": "load",
               "import": "import", "tag": "tag", "history": "history"},
+    "volume": {"create": "volume create", "inspect": "volume inspect", "ls": "volume ls", "list": "volume ls",
+               "rm": "volume rm", "remove": "volume rm", "prune": "volume prune"},
     "system": {"info": "info", "events": "events", "df": "system df", "prune": "system prune"},
 }  # fmt: skip
 
 LATER = frozenset({
     "build", "builder", "buildx", "compose", "config", "context", "df", "login",
     "logout", "manifest", "network", "node", "plugin", "prune", "pull", "push", "save", "search",
-    "secret", "service", "stack", "swarm", "trust", "volume",
+    "secret", "service", "stack", "swarm", "trust",
 })  # fmt: skip
 
 

@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 from insula.agent.session import GuestFailure
 from insula.agent.streams import Process
 from insula.container.failure import explain
+from insula.container.filling import fill_volumes
 from insula.container.log_attributes import read_attributes
 from insula.container.log_file import LogFile
+from insula.container.mounting import place_mounts
 from insula.container.networking import Joined
 from insula.container.parts import Parts
-from insula.container.plan import Choices, make_plan
+from insula.container.plan import Choices, make_files_plan, make_plan
 from insula.container.record import Record
 from insula.container.state import Status
 from insula.errors import InsulaError, NotFound
@@ -51,6 +53,7 @@ async def bring_up(
     spec = record.spec
     rootfs = await held.enter_async_context(parts.images.open_rootfs(parts.images.find(record.image_id)))
     writable = await parts.writable.take(record.id, spec.storage_size)
+    placed = await place_mounts(spec, record.mounts, parts.volumes)
     joined = await held.enter_async_context(Joined(parts.networks, record.id))
     joined.lease(spec, record.settings, record.name)
     choices = Choices(
@@ -59,6 +62,7 @@ async def bring_up(
         entropy=os.urandom(256),
         leases=joined.leases,
         search=parts.networks.search,
+        placed=placed,
         seccomp=await parts.filter(record.platform, spec),
     )
     plan = make_plan(spec, record.settings, record.platform, rootfs.layers, writable, choices)
@@ -68,6 +72,10 @@ async def bring_up(
     except InsulaError as error:
         await _keep_failure(parts, record, error, error.detail)
         raise
+    if any(item.fills for item in placed) and writable is not None:
+        disks = (rootfs.layers, writable)
+        files = make_files_plan(spec, record.platform, disks, choices.boot, placed).document
+        await fill_volumes(guest.session, files, placed, parts.volumes)
     await joined.join(guest, spec.domainname)
     await change(
         status=Status.STARTING, guest=guest.record, boot=choices.boot, main=choices.main, log_base=base,

@@ -6,32 +6,25 @@ table of moves first, so a refused request has changed nothing. Each running con
 """
 
 import asyncio
-import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from insula.agent.streams import Process
 from insula.container.attach import Attachment, AttachRequest
+from insula.container.creating import create_container
 from insula.container.execs import Exec
 from insula.container.files import Files
 from insula.container.lifecycle import Container
-from insula.container.log_attributes import read_attributes
 from insula.container.log_options import DEFAULT as LOG_DEFAULT
 from insula.container.log_options import LogLimits
 from insula.container.logs import LogEntry, LogQuery, read_logs
 from insula.container.measures import Measures
 from insula.container.membership import connect, disconnect
-from insula.container.names import make_name
 from insula.container.parts import Parts
 from insula.container.prune import Pruned, PruneFilter, prune_containers
-from insula.container.record import Record
 from insula.container.recovery import load_containers, recover
 from insula.container.registry import Registry
-from insula.container.security import parse_security
-from insula.container.settings import merge_settings
 from insula.container.spec import ContainerSpec, ExecSpec, check_name
 from insula.container.state import ExitState, Move, Status
 from insula.container.stopping import kill, restart, stop
@@ -61,6 +54,7 @@ from insula.image.store import ImageStore
 from insula.network.endpoint import EndpointSpec
 from insula.network.networks import Networks
 from insula.paths import Paths
+from insula.volume.volumes import Volumes
 
 
 class Containers:
@@ -74,6 +68,7 @@ class Containers:
         images: ImageStore,
         guests: Guests,
         networks: Networks,
+        volumes: Volumes,
         log_limits: LogLimits = LOG_DEFAULT,
         rest: Callable[[float], float] = float,
     ) -> None:
@@ -83,8 +78,9 @@ class Containers:
         self.measures = Measures(self._registry)
         self.files = Files(self._registry)
         disks = WritableDisks(paths)
-        shared = (networks, disks, self._registry, log_limits, rest)
+        shared = (networks, volumes, disks, self._registry, log_limits, rest)
         self._parts = Parts(paths, database, events, images, guests, *shared)
+        volumes.users = self._users_of
         self._pruning = False
 
     async def load(self) -> set[str]:
@@ -119,6 +115,10 @@ class Containers:
         """The ids of the images that containers, running or not, stand on."""
         return frozenset(container.record.image_id for container in self._registry)
 
+    def _users_of(self, volume: str) -> Sequence[str]:
+        """The ids of the containers that have a volume."""
+        return [c.id for c in self._registry if any(point.name == volume for point in c.record.mounts)]
+
     async def sizes(self, ids: Sequence[str]) -> dict[str, int]:
         """Bytes that containers have written to their disks, by their whole ids."""
         return await asyncio.to_thread(measure_written, self._parts.paths, ids)
@@ -127,36 +127,9 @@ class Containers:
 
     async def create(self, spec: ContainerSpec) -> Created:
         """Raises NotFound (image), Conflict (name), InvalidArgument, NotImplemented."""
-        image = self._parts.images.find(spec.image, spec.platform)
-        await self._check_start(spec, str(image.platform))
-        id = secrets.token_hex(32)
-        record = Record(
-            id=id,
-            name=spec.name or make_name(self._registry.is_free),
-            created_ns=time.time_ns(),
-            spec=spec,
-            settings=merge_settings(spec, image.config, id),
-            image_id=image.id,
-            platform=str(image.platform),
-        )
-        await read_attributes(record)  # or refused here, rather than at each start
-        self._registry.reserve(record.name, id)
-        try:
-            container = Container(self._parts, record)
-            await container.save(record)
-        except BaseException:
-            self._registry.release(record.name, id)
-            raise
-        self._registry.add(container)
+        container = await create_container(self._parts, spec)
         container.publish("create")
-        return Created(id, warnings_of(spec))
-
-    async def _check_start(self, spec: ContainerSpec, platform: str) -> None:
-        """What else would be found wrong first at the start. Raises InvalidArgument, Unavailable."""
-        if parse_security(spec.security_opt).seccomp:
-            await self._parts.filter(platform, spec)
-        if spec.kernel:
-            await self._parts.guests.check_kernel(platform, Path(spec.kernel))
+        return Created(container.id, warnings_of(spec))
 
     async def start(self, reference: str) -> None:
         """Returns once the main process runs. Raises NotModified, Conflict, and InvalidArgument in Docker's
@@ -205,9 +178,15 @@ class Containers:
             exit = container.waiting.register(wanted)
         return _result(exit)
 
-    async def remove(self, reference: str, *, force: bool = False) -> None:
-        """Raises Conflict if it runs and not force, or is being removed."""
-        await self._registry.find(reference).remove(discard=force)
+    async def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
+        """volumes: its anonymous ones too. Raises Conflict if it runs and not force, or is being removed."""
+        container = self._registry.find(reference)
+        removal, before = container.removal, container.removal.takes_volumes
+        removal.takes_volumes = before or volumes
+        try:
+            await container.remove(discard=force)
+        finally:
+            removal.takes_volumes = removal.takes_volumes if removal.done else before
 
     async def prune(self, filter: PruneFilter) -> Pruned:
         """Removes what is stopped and passes. Raises Conflict while another prune is at it."""

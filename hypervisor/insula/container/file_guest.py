@@ -16,8 +16,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from insula.agent.session import Session
+from insula.container.filling import fill_volumes
+from insula.container.mounting import place_mounts
 from insula.container.plan import make_files_plan
 from insula.container.standing import Standing
+from insula.container.visit import Visit
 from insula.errors import Conflict, InsulaError, Unavailable
 
 LINGER = 2.0
@@ -27,14 +30,6 @@ PATIENCE = 10.0
 """Seconds without a byte moved, after which a copy is broken off if a start or a removal waits for it."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Visit:
-    """One use of a container's files. moved: bytes so far."""
-
-    session: Session
-    moved: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -114,8 +109,10 @@ class FileGuest:
         rootfs = await held.enter_async_context(parts.images.open_rootfs(parts.images.find(record.image_id)))
         writable = await parts.writable.take(record.id, record.spec.storage_size)
         boot = secrets.randbelow(2**32 - 1) + 1
-        plan = make_files_plan(record.spec, record.platform, rootfs.layers, writable, boot)
+        placed = await place_mounts(record.spec, record.mounts, parts.volumes)
+        plan = make_files_plan(record.spec, record.platform, (rootfs.layers, writable), boot, placed)
         guest = await held.enter_async_context(parts.guests.open(plan.request))
+        await fill_volumes(guest.session, plan.document, placed, parts.volumes)
         document = replace(plan.document, clock_ns=time.time_ns(), entropy=os.urandom(256))
         await guest.session.open_files(document)
         guest.began()

@@ -18,11 +18,13 @@ from insula.agent.tar import tar_from_tree
 from insula.agent.tree import Kind, ReadFlag, WriteFlag
 from insula.container.changes import Change, read_changes
 from insula.container.commit import Commit, image_config, layer_from
-from insula.container.file_guest import Visit
 from insula.container.lifecycle import Container
+from insula.container.mount_point import point_for
 from insula.container.path_stat import PathStat, absolute, base_of, below_root, stat_of
+from insula.container.record import Record
 from insula.container.registry import Registry
 from insula.container.state import Move, Status
+from insula.container.tmpfs import normal_path
 from insula.container.trees import (
     TreeFailure,
     check_exit,
@@ -35,6 +37,7 @@ from insula.container.trees import (
 )
 from insula.container.unpacking import Enough, unpack
 from insula.container.view import WaitCondition
+from insula.container.visit import Visit
 from insula.errors import Conflict, Forbidden, InsulaError, InvalidArgument, NotFound, Unavailable
 
 NO_DIGEST = "sha256:" + 64 * "0"
@@ -111,8 +114,7 @@ class Files:
             place = await self._stat(visit, reference, path, ReadFlag.FOLLOW)
             if place.kind is not Kind.DIRECTORY:
                 raise InvalidArgument("extraction point is not a directory")
-            if container.record.spec.read_only:
-                raise Forbidden("container rootfs is marked read-only")
+            _check_writable(container.record, path)
             owner = container.record.settings.user if wanted.owned else ""
             flags = WriteFlag.KEEP_DIRECTORIES if wanted.keep_directories else WriteFlag(0)
             flags |= WriteFlag.OWNED if owner else 0
@@ -230,6 +232,16 @@ async def _write(visit: Visit, path: str, flags: WriteFlag, owner: str, chunks: 
         await unpack(chunks, pass_on)
         await process.end_input()
         await check_exit(process, await said_by(visit, process))
+
+
+def _check_writable(record: Record, path: str) -> None:
+    """By the path's words: what a link in it leads to is the guest's to judge, whose mounts are read-only as well.
+    Raises Forbidden."""
+    point = point_for((point for point in record.mounts if point.kind != "tmpfs"), normal_path(path))
+    if point is not None and point.read_only:
+        raise Forbidden("mounted volume is marked read-only")
+    if point is None and record.spec.read_only:
+        raise Forbidden("container rootfs is marked read-only")
 
 
 def _explain_write(failure: TreeFailure, path: str, owner: str) -> NoReturn:

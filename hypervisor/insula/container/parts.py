@@ -21,6 +21,7 @@ from insula.guest.guests import Guests
 from insula.image.store import ImageStore
 from insula.network.networks import Networks
 from insula.paths import Paths
+from insula.volume.volumes import Volumes
 
 STARTS_AT_A_TIME = max(2, os.cpu_count() or 1)
 
@@ -36,6 +37,7 @@ class Parts:
     images: ImageStore
     guests: Guests
     networks: Networks
+    volumes: Volumes
     writable: WritableDisks
     registry: Registry[Any]
     log_limits: LogLimits

@@ -13,8 +13,6 @@ from insula.agent.boot_document import (
     BootFlag,
     File,
     Limit,
-    Mount,
-    MountKind,
     ProcessFlag,
     ProcessSpec,
     Sysctl,
@@ -22,13 +20,14 @@ from insula.agent.boot_document import (
 from insula.container.capabilities import choose_capabilities, make_capabilities
 from insula.container.leases import NO_LEASES, Leases, hosts_lines, links_of, resolv_conf
 from insula.container.limits import limits_of, machine_cpus, machine_memory, throttle_of
+from insula.container.mounting import Placed
 from insula.container.security import parse_security
 from insula.container.settings import Settings, merge_environment
 from insula.container.spec import ContainerSpec, ExecSpec
 from insula.container.spec_limits import RESOURCES, UNLIMITED
 from insula.container.sysctls import DEFAULTS, sysctl_path
-from insula.container.tmpfs import parse_tmpfs
 from insula.guest.request import GuestRequest
+from insula.machine.shares import Share
 
 MASKED = (
     "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -53,7 +52,7 @@ HOSTS = (
 @dataclass(frozen=True, slots=True)
 class Choices:
     """What is free, and so is chosen by the caller: numbers, entropy, the compiled filter, the place in networks,
-    the host's search domains. (The clock is set when the document is sent.)"""
+    the host's search domains, and what is mounted in order. (The clock is set when the document is sent.)"""
 
     boot: int
     main: int
@@ -61,6 +60,7 @@ class Choices:
     seccomp: bytes
     leases: Leases = NO_LEASES
     search: tuple[str, ...] = ()
+    placed: tuple[Placed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def make_plan(
 ) -> Plan:
     """Raises InvalidArgument for what no machine or agent could take."""
     return Plan(
-        _request(spec, platform, layers, writable),
+        _request(spec, platform, layers, writable, choices.placed),
         BootDocument(
             number=choices.boot,
             entropy=choices.entropy,
@@ -95,7 +95,7 @@ def make_plan(
             layers=tuple(range(len(layers))),
             writable=None if writable is None else 0,
             flags=_boot_flags(spec),
-            mounts=_mounts(spec),
+            mounts=tuple(item.mount for item in choices.placed),
             masked=_paths(spec, spec.masked_paths, MASKED),
             read_only=_paths(spec, spec.readonly_paths, READ_ONLY),
             files=_files(spec, settings, choices),
@@ -109,21 +109,37 @@ def make_plan(
 
 
 def make_files_plan(
-    spec: ContainerSpec, platform: str, layers: tuple[Path, ...], writable: Path, boot: int
+    spec: ContainerSpec,
+    platform: str,
+    disks: tuple[tuple[Path, ...], Path],
+    boot: int,
+    placed: tuple[Placed, ...] = (),
 ) -> Plan:
-    """Of a guest that has a container's disks and runs nothing of it."""
+    """Of a guest that has a container's disks and shares and runs nothing of it. disks: layers, and the writable one.
+    What is memory of a machine's own is not there."""
+    layers, writable = disks
     document = BootDocument(
         number=boot,
         layers=tuple(range(len(layers))),
         writable=0,
         flags=BootFlag.FILES,
+        mounts=tuple(item.mount for item in placed if item.share is not None),
         main=ProcessSpec(number=1, arguments=("files",)),
     )
-    return Plan(GuestRequest(platform, 0, 0, layers, writable, fresh=spec.isolation == "fresh"), document)
+    fresh = spec.isolation == "fresh"
+    return Plan(GuestRequest(platform, 0, 0, layers, writable, fresh=fresh, shares=_shares(placed)), document)
+
+
+def _shares(placed: tuple[Placed, ...]) -> tuple[Share, ...]:
+    return tuple(item.share for item in placed if item.share is not None)
 
 
 def _request(
-    spec: ContainerSpec, platform: str, layers: tuple[Path, ...], writable: Path | None
+    spec: ContainerSpec,
+    platform: str,
+    layers: tuple[Path, ...],
+    writable: Path | None,
+    placed: tuple[Placed, ...],
 ) -> GuestRequest:
     return GuestRequest(
         platform,
@@ -134,6 +150,7 @@ def _request(
         fresh=spec.isolation == "fresh",
         throttle=throttle_of(spec),
         kernel=Path(spec.kernel) if spec.kernel else None,
+        shares=_shares(placed),
     )
 
 
@@ -223,16 +240,6 @@ def _boot_flags(spec: ContainerSpec) -> BootFlag:
     flags |= BootFlag.INIT if spec.init else 0
     flags |= BootFlag.DISPOSABLE if spec.auto_remove else 0
     return flags
-
-
-def _mounts(spec: ContainerSpec) -> tuple[Mount, ...]:
-    """In the order of their targets' depth, so that one below another comes later."""
-    asked = [parse_tmpfs(target, options) for target, options in spec.tmpfs.items()]
-    for mount in spec.mounts:
-        options = ",".join(part for part in (mount.options, "ro" if mount.read_only else "") if part)
-        asked.append(parse_tmpfs(mount.target, options))
-    asked.sort(key=lambda item: item.target.count("/"))
-    return tuple(Mount(MountKind.TMPFS, "tmpfs", item.target, item.flags, item.data) for item in asked)
 
 
 def _files(spec: ContainerSpec, settings: Settings, choices: Choices) -> tuple[File, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from insula.container.document import from_document, to_document
 from insula.container.health import Health
 from insula.container.leases import NO_LEASES, Leases
+from insula.container.mount_point import MountPoint
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec, ExecSpec
 from insula.container.state import ExitState, Status
@@ -24,7 +25,7 @@ class Record:
     """One container. guest: what adoption needs, None if it has no machine; boot and main: the boot's and the
     main process's number; log_base: where each stream of this run begins in the log; health: None if it has no
     check; restart_count: how often the restart policy has started it since the user did; stopped: the user has sent
-    it a signal since; leases: its place in networks, while it runs."""
+    it a signal since; leases: its place in networks, while it runs; mounts: what it has mounted."""
 
     id: str
     name: str
@@ -43,6 +44,7 @@ class Record:
     restart_count: int = 0
     stopped: bool = False
     leases: Leases = NO_LEASES
+    mounts: tuple[MountPoint, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
         return to_document(self)

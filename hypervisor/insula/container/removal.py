@@ -32,6 +32,8 @@ class Removal:
         file_guest: FileGuest,
     ) -> None:
         self.done = False
+        self.takes_volumes = standing.record.spec.auto_remove
+        """Whether its anonymous volumes go with it."""
         self.task: asyncio.Task[None] | None = None
         self._standing = standing
         self._output = output
@@ -77,6 +79,10 @@ class Removal:
             raise Internal(f"container {standing.id[:12]} cannot be removed: {error}") from error
         self.done = True
         standing.parts.registry.forget(standing.record)
+        if self.takes_volumes:
+            await standing.parts.volumes.release(
+                point.name for point in standing.record.mounts if point.anonymous
+            )
         standing.wake()
         self._output.end()
         standing.publish("destroy")

@@ -14,13 +14,14 @@ from insula.container.capabilities import check_capabilities
 from insula.container.health import HealthCheck
 from insula.container.log_options import DEFAULT as LOG_DEFAULT
 from insula.container.log_options import read_log_options
+from insula.container.mount_request import MountRequest as MountRequest
+from insula.container.mount_request import VolumesFrom, check_mounts
 from insula.container.restart_policy import NO, RestartPolicy
 from insula.container.security import parse_security
 from insula.container.signals import parse_signal
 from insula.container.spec_limits import NO_DEVICE_LIMITS, DeviceLimits, Ulimit, check_limits
 from insula.container.sysctls import check_sysctls
-from insula.container.tmpfs import check_target, normal_path, parse_tmpfs
-from insula.errors import InvalidArgument, NotImplemented
+from insula.errors import InvalidArgument
 from insula.network.endpoint import EndpointSpec
 from insula.network.ports import PortSpec
 
@@ -34,17 +35,6 @@ ANNOTATIONS_MAX = 256
 ISOLATIONS = ("", "default", "fresh")
 
 
-@dataclass(frozen=True, slots=True)
-class MountRequest:
-    """One mount as asked for. kind: 'bind', 'volume', 'tmpfs'; options: as `--tmpfs` has them."""
-
-    kind: str
-    source: str
-    target: str
-    read_only: bool = False
-    options: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """Everything that `create` needs. None where Docker tells "not given" from "given, and empty".
@@ -53,7 +43,7 @@ class ContainerSpec:
     nano_cpus: 10⁻⁹ CPUs; cpu_quota, cpu_period: microseconds; cpu_shares, blkio_weight: as cgroups of version 1
     have them; pids_limit: processes; 0 is Docker's default. masked_paths, readonly_paths: None is the default.
     kernel: path of a kernel image on this host, empty: the platform's own. stop_timeout: seconds, -1 waits for
-    ever. tmpfs: target → options. published: host ports asked for.
+    ever. tmpfs: target → options; volumes: targets of anonymous ones. published: host ports asked for.
     raw_*: Config, HostConfig and NetworkingConfig as sent."""
 
     image: str
@@ -107,6 +97,9 @@ class ContainerSpec:
     init: bool = False
     tmpfs: dict[str, str] = field(default_factory=dict)
     mounts: tuple[MountRequest, ...] = ()
+    volumes: tuple[str, ...] = ()
+    volumes_from: tuple[VolumesFrom, ...] = ()
+    volume_driver: str = ""
     published: tuple[PortSpec, ...] = ()
     publish_all: bool = False
     exposed: tuple[str, ...] = ()
@@ -156,7 +149,7 @@ class ContainerSpec:
             _check_paths(paths or ())
         if self.kernel and not self.kernel.startswith("/"):
             raise InvalidArgument(f"the kernel's path {self.kernel[:200]!r} must be absolute")
-        _check_mounts(self)
+        check_mounts(self.mounts, self.tmpfs, self.volumes, self.volumes_from)
         _check_network(self)
         read_log_options(self.log_driver, self.log_options, LOG_DEFAULT)
         if self.auto_remove and self.restart.name != NO:
@@ -252,22 +245,6 @@ def _check_paths(paths: tuple[str, ...]) -> None:
     for path in paths:
         if not path.startswith("/") or len(path.encode()) > PATH_MAX:
             raise InvalidArgument(f"the masked or read-only path {path[:200]!r} must be absolute")
-
-
-def _check_mounts(spec: ContainerSpec) -> None:
-    for mount in spec.mounts:
-        if mount.kind != "tmpfs":
-            raise NotImplemented(  # noqa: F901 - our error, not Python's constant
-                f"{mount.kind} mounts are not there yet ({mount.target[:200]})",
-                "only tmpfs mounts work so far",
-            )
-    seen = set()
-    for target, options in (*spec.tmpfs.items(), *((mount.target, mount.options) for mount in spec.mounts)):
-        check_target(target)
-        parse_tmpfs(target, options)
-        if normal_path(target) in seen:
-            raise InvalidArgument(f"Duplicate mount point: {target[:200]}")
-        seen.add(normal_path(target))
 
 
 def _check_network(spec: ContainerSpec) -> None:

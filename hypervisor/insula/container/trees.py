@@ -15,7 +15,7 @@ from insula.agent.reports import ExitKind
 from insula.agent.session import Session
 from insula.agent.streams import Process
 from insula.agent.tree import Entry, ReadFlag, TreeReader
-from insula.container.file_guest import Visit
+from insula.container.visit import Visit
 from insula.errors import InsulaError, Internal, Unavailable
 
 STALL_SECONDS = 120.0

@@ -9,6 +9,7 @@ from insula.container.execs import Exec
 from insula.container.health import Health
 from insula.container.leases import NO_LEASES, Leases
 from insula.container.lifecycle import Container
+from insula.container.mount_point import MountPoint as MountPoint
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec, ExecSpec
 from insula.container.state import Status
@@ -71,6 +72,7 @@ class ContainerView:
     leases: Leases = NO_LEASES
     machine_end: Path | None = None
     restart_count: int = 0
+    mounts: tuple[MountPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def view_container(container: Container, paths: Paths) -> ContainerView:
         failed_start=failed if exit.error and not exit.by_machine and failed.exists() else None,
         machine_end=ended if exit.by_machine and ended.exists() else None,
         restart_count=record.restart_count,
+        mounts=record.mounts,
     )
 
 

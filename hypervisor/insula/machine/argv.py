@@ -104,8 +104,9 @@ def _network(spec: MachineSpec, fds: Descriptors) -> list[str]:
 
 
 def _shares(spec: MachineSpec) -> list[str]:
-    """Two devices on one folder: what the host's user has goes through `binds`, volumes through `volumes`. With ids of
-    its own QEMU gives files the owners that the guest says; else it can give none, and keeps a volume's in xattrs."""
+    """Two devices on one folder: what the host's user has goes through `binds`, volumes through `volumes`. With
+    ids of its own QEMU gives files the owners that the guest says; else it can give none, and keeps a volume's in
+    xattrs."""
     models = ("passthrough", "passthrough") if spec.own_ids else ("none", "mapped-xattr")
     words = []
     for tag, model in zip(TAGS, models, strict=True):

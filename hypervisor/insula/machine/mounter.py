@@ -112,8 +112,11 @@ def take_source(request: Request, space: int | None) -> int:
     tree = call(
         "open_tree", OPEN_TREE, source, b"", OPEN_TREE_CLONE | os.O_CLOEXEC | AT_EMPTY_PATH | everything
     )
-    wanted = NOSUID | NODEV | NOEXEC | (RDONLY if request["read_only"] else 0)
+    wanted = NOSUID | NODEV | NOEXEC
     change_tree("mount_setattr", tree, everything, struct.pack("=QQQQ", wanted, 0, MS_PRIVATE, 0))
+    if request["read_only"]:
+        depth = everything if request["deep_read_only"] else 0
+        change_tree("read-only", tree, depth, struct.pack("=QQQQ", RDONLY, 0, 0, 0))
     if space is not None:
         change_tree("idmap", tree, everything, struct.pack("=QQQQ", IDMAP, 0, 0, space))
     return tree

@@ -36,7 +36,8 @@ PACKET = 1 << 16
 @dataclass(frozen=True, slots=True)
 class Share:
     """One source at one place. source: a path without links, as it was checked; identity: its device and number;
-    place: number; kept: owners and modes are the guest's own, though the daemon is an ordinary user's (volumes)."""
+    place: number; recursive: with what is mounted below it; deep_read_only: that is read-only as well; kept: owners
+    and modes are the guest's own, though the daemon is an ordinary user's (volumes)."""
 
     source: Path
     identity: tuple[int, int]
@@ -44,6 +45,7 @@ class Share:
     place: int
     read_only: bool = False
     recursive: bool = True
+    deep_read_only: bool = True
     kept: bool = False
 
     @property
@@ -63,10 +65,21 @@ def place_name(number: int, *, is_folder: bool) -> str:
 
 async def make_ids(first: int, count: int) -> int:
     """A user name space of its own for a machine of a root daemon; the caller closes it. Raises Unavailable."""
-    said, given = await asyncio.to_thread(_mounter.ask, {"do": "ids", "first": first, "count": count})
+    request = {"do": "ids", "first": first, "count": count}
+    asked = asyncio.ensure_future(asyncio.to_thread(_mounter.ask, request))
+    try:
+        said, given = await asyncio.shield(asked)
+    except asyncio.CancelledError:
+        asked.add_done_callback(_close_given)  # it comes all the same
+        raise
     if given is None:
         raise Unavailable(f"no ids can be mapped for a machine: {said}")
     return given
+
+
+def _close_given(asked: "asyncio.Future[tuple[str, int | None]]") -> None:
+    if not asked.cancelled() and asked.exception() is None and (given := asked.result()[1]) is not None:
+        os.close(given)
 
 
 async def put_share(pid: int, share: Share) -> None:
@@ -74,6 +87,7 @@ async def put_share(pid: int, share: Share) -> None:
     request = {
         "do": "mount", "pid": pid, "place": f"/{FOLDER}/{share.name}", "source": str(share.source),
         "identity": share.identity, "read_only": share.read_only, "recursive": share.recursive,
+        "deep_read_only": share.deep_read_only,
     }  # fmt: skip
     said, _ = await asyncio.to_thread(_mounter.ask, request)
     if said == "ok":

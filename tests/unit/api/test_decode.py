@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insula.api.decode import decode_bind, decode_container, decode_exec, decode_ports
+from insula.api.decode import decode_container, decode_exec, decode_ports
+from insula.api.decode_mounts import decode_bind, decode_mount
 from insula.api.fields import CONFIG, ENDPOINT, HOST_CONFIG
+from insula.container.mount_request import VolumesFrom
 from insula.container.restart_policy import RestartPolicy
 from insula.container.spec import ContainerSpec, MountRequest
 from insula.container.spec_limits import DeviceLimits, Ulimit
@@ -89,9 +91,10 @@ def test_every_field_of_the_spec_is_reached() -> None:
                 "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080-8081"}]},
                 "NetworkMode": "n", "LogConfig": {"Type": "none"}, "Isolation": "fresh", "ConsoleSize": [1, 2],
                 "Mounts": [{"Type": "tmpfs", "Target": "/m", "TmpfsOptions": {"SizeBytes": 4096, "Mode": 0o700}}],
+                "VolumesFrom": ["other:ro"], "VolumeDriver": "local",
                 **LIMITS, **GUARDS,
             },
-            "ExposedPorts": {"81/udp": {}},
+            "ExposedPorts": {"81/udp": {}}, "Volumes": {"/v": {}},
             "NetworkingConfig": {"EndpointsConfig": {"n": {
                 "Aliases": ["x"], "MacAddress": "02:00:00:00:00:01", "IPAMConfig": {"IPv4Address": "192.0.2.9"},
             }}},
@@ -100,7 +103,7 @@ def test_every_field_of_the_spec_is_reached() -> None:
     )  # fmt: skip
     assert warnings == []
     assert spec.entrypoint == ("e",)
-    assert spec.mounts == (MountRequest("tmpfs", "", "/m", False, "size=4096,mode=700"),)
+    assert spec.mounts == (MountRequest("tmpfs", "", "/m", options="size=4096,mode=700"),)
     assert spec.name == "n1"
     assert spec.device_limits == DeviceLimits(8, 7, 6, 5)
     assert spec.ulimits == (Ulimit("nofile", 1, 2), Ulimit("core", -1, -1))
@@ -189,15 +192,81 @@ def test_names_of_fields_match_whatever_their_case() -> None:
 
 
 def test_binds() -> None:
-    assert decode_bind("/a:/b:ro") == MountRequest("bind", "/a", "/b", True, "ro")
-    assert decode_bind("name:/b") == MountRequest("volume", "name", "/b", False, "")
-    assert decode_bind("/b") == MountRequest("volume", "", "/b")
-    for text in (":/b", "/a:", "/a:/b:ro:x", ""):
-        if text:
-            with pytest.raises(InvalidArgument):
-                decode_bind(text)
-    with pytest.raises(NotImplemented, match="bind mounts"):
-        decode({"HostConfig": {"Binds": ["/a:/b"]}})
+    assert decode_bind("/a:/b:ro") == MountRequest("bind", "/a", "/b", True, plain=True, mode="ro")
+    assert decode_bind("name:/b") == MountRequest("volume", "name", "/b", plain=True)
+    assert decode_bind("name:/b:nocopy").no_copy
+    assert decode_bind("/b") == MountRequest("volume", "", "/b", plain=True)
+    assert decode_bind("/a:/b:rw,rprivate,cached").propagation == "rprivate"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ":/b", "/a:", "/a:/b:ro:x", "", "/a:/b:ro,rw", "/a:/b:odd", "/a:/b:nocopy", "n1:/b:rprivate", "a:/b", "na me:/b",
+        "/a:b", "/a:/", "/a:/proc/1", "/a:/b:shared", "/a:/b:rslave", "/a\0:/b", "../a:/b",
+    ],
+)  # fmt: skip
+def test_binds_that_are_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        decode_bind(text)
+
+
+def test_what_a_label_of_a_bind_means_here_is_said() -> None:
+    spec, warnings = decode({"HostConfig": {"Binds": ["/a:/b:z"]}})
+    assert spec.mounts[0].mode == "z"
+    assert len(warnings) == 1 and "SELinux" in warnings[0]
+
+
+def test_mounts() -> None:
+    bind = {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True}
+    assert decode_mount(bind) == MountRequest("bind", "/a", "/b", True)
+    shallow = decode_mount(bind | {"BindOptions": {"ReadOnlyNonRecursive": True, "NonRecursive": True}})
+    assert (shallow.deep_read_only, shallow.recursive) == (False, False)
+    assert decode_mount(bind | {"BindOptions": {"CreateMountpoint": True}}).plain
+    options = {
+        "NoCopy": True, "Subpath": "x/y", "Labels": {"k": "v"},
+        "DriverConfig": {"Name": "local", "Options": {"type": "none", "o": "bind", "device": "/d"}},
+    }  # fmt: skip
+    volume = decode_mount({"Type": "volume", "Source": "vv", "Target": "/b", "VolumeOptions": options})
+    assert (volume.no_copy, volume.subpath, volume.labels, volume.driver) == (
+        True,
+        "x/y",
+        {"k": "v"},
+        "local",
+    )
+    assert volume.driver_options["device"] == "/d"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"Source": ""}, {"Source": "relative"}, {"Target": ""}, {"Target": "/"}, {"Type": "odd"}, {"Odd": 1},
+        {"ReadOnly": "yes"}, {"BindOptions": {"Propagation": "shared"}}, {"BindOptions": {"Odd": True}},
+        {"BindOptions": {"ReadOnlyNonRecursive": True}}, {"VolumeOptions": {"NoCopy": True}}, {"Consistency": "odd"},
+        {"Type": "volume"}, {"Type": "volume", "Source": "vv", "BindOptions": {"NonRecursive": True}},
+        {"Type": "volume", "Source": "vv", "VolumeOptions": {"Subpath": "../x"}},
+        {"Type": "volume", "Source": "vv", "VolumeOptions": {"Subpath": "/x"}},
+        {"Type": "volume", "Source": "", "VolumeOptions": {"Subpath": "x"}},
+        {"ReadOnly": True, "BindOptions": {"ReadOnlyNonRecursive": True, "ReadOnlyForceRecursive": True}},
+    ],
+)  # fmt: skip
+def test_mounts_that_are_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        decode_mount({"Type": "bind", "Source": "/a", "Target": "/b"} | changed)
+
+
+def test_mounts_that_are_not_there_yet() -> None:
+    with pytest.raises(NotImplemented, match="not there yet"):
+        decode_mount({"Type": "image", "Source": "busybox", "Target": "/b"})
+
+
+def test_volumes_from() -> None:
+    spec, _ = decode({"HostConfig": {"VolumesFrom": ["one", "two:ro"]}, "Volumes": {"/v": {}}})
+    assert spec.volumes_from == (VolumesFrom("one"), VolumesFrom("two", True))
+    assert spec.volumes == ("/v",)
+    for text in ("", ":ro", "one:odd"):
+        with pytest.raises(InvalidArgument):
+            decode({"HostConfig": {"VolumesFrom": [text]}})
 
 
 def test_ports() -> None:

@@ -176,7 +176,7 @@ def test_every_flag_is_used() -> None:
         "attach", "cidfile", "cpus", "device", "entrypoint", "env", "env-file", "expose", "interactive", "label",
         "health-cmd", "health-interval", "health-retries", "health-start-interval", "health-start-period",
         "health-timeout", "label-file", "log-driver", "log-opt", "name", "no-healthcheck", "platform", "publish",
-        "pull", "quiet", "restart", "stop-timeout", "tmpfs", "tty", "annotation", "blkio-weight-device",
+        "mount", "volume", "pull", "quiet", "restart", "stop-timeout", "tmpfs", "tty", "annotation", "blkio-weight-device",
         "device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops", "gpus", "kernel", "security-opt",
         "storage-opt", "ulimit",
     }  # fmt: skip

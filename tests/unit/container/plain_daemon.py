@@ -16,6 +16,7 @@ from insula.database import Database, Transaction
 from insula.events import EventBus
 from insula.network.networks import Networks
 from insula.paths import Paths
+from insula.volume.volumes import Volumes
 
 SECONDS = 30.0
 
@@ -37,6 +38,8 @@ class Daemon:
         self.events = EventBus()
         self.guests = PlainGuests(self.folder)
         self.networks = Networks(self.paths, self.database, self.events)  # never opened: nobody joins one
+        self.volumes = Volumes(self.paths, self.database, self.events)
+        await self.volumes.open()
         self.containers = Containers(
             self.paths,
             self.database,
@@ -44,6 +47,7 @@ class Daemon:
             self.images,
             self.guests,
             self.networks,
+            self.volumes,
             rest=lambda seconds: self.rest(seconds),  # type: ignore[arg-type]
         )
         self.guests.known = await self.containers.load()

@@ -1,5 +1,6 @@
 """Plans against what is written here; and the whole of a plain one, field by field."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from insula.agent.boot_document import (
 )
 from insula.agent.limits import NO_LIMITS, Limits
 from insula.container.capabilities import NAMES
+from insula.container.mount_point import point_of
+from insula.container.mounting import place_mounts
 from insula.container.plan import HOSTS, LIMITS, MASKED, READ_ONLY, Choices, Plan, make_exec, make_plan
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
@@ -153,12 +156,16 @@ def test_the_image_may_overrule_what_is_ours() -> None:
     assert plan(settings, tty=True).document.main.environment == ("HOSTNAME=other", "TERM=dumb")
 
 
-def test_tmpfs_come_in_the_order_of_depth() -> None:
+async def test_tmpfs_come_in_the_order_of_depth() -> None:
     mounts = (
         MountRequest("tmpfs", "", "/a", options="size=1m"),
         MountRequest("tmpfs", "", "/a/b/c", read_only=True),
     )
-    document = plan(tmpfs={"/a/b": "mode=700,exec"}, mounts=mounts).document
+    spec = ContainerSpec(image="i", tmpfs={"/a/b": "mode=700,exec"}, mounts=mounts)
+    points = [point_of(mount, "", "", anonymous=False) for mount in mounts]
+    placed = await place_mounts(spec, points, None)  # type: ignore[arg-type]  # there are none
+    choices = replace(CHOICES, placed=placed)
+    document = make_plan(spec, SETTINGS, "linux/amd64", LAYERS, DISK, choices).document
     assert [mount.target for mount in document.mounts] == ["/a", "/a/b", "/a/b/c"]
     default = 2 | 4 | 8 | 1 << 21
     assert document.mounts[0] == Mount(MountKind.TMPFS, "tmpfs", "/a", default, "size=1m")

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from insula import errors
+from insula.container.mount_request import MOUNTS_MAX
 from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
 
 
@@ -34,16 +35,16 @@ def test_what_is_wrong_is_refused(spec: dict[str, Any]) -> None:
         ContainerSpec(**({"image": "i"} | spec))
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"mounts": (MountRequest("bind", "/a", "/b"),)},
-        {"mounts": (MountRequest("volume", "v", "/b"),)},
-    ],
-)
-def test_what_is_not_there_yet_says_so(spec: dict[str, Any]) -> None:
+def test_mounts_that_are_not_there_yet_say_so() -> None:
     with pytest.raises(errors.NotImplemented, match="not there yet"):
-        ContainerSpec(**({"image": "i"} | spec))
+        MountRequest("image", "busybox", "/b")
+
+
+def test_a_container_has_so_many_mounts_and_no_more() -> None:
+    mounts = tuple(MountRequest("bind", "/a", f"/b{number}") for number in range(MOUNTS_MAX + 1))
+    ContainerSpec(image="i", mounts=mounts[:-1])
+    with pytest.raises(errors.InvalidArgument, match="mounts at most"):
+        ContainerSpec(image="i", mounts=mounts)
 
 
 def test_dockers_words() -> None:

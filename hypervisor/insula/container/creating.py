@@ -1,0 +1,71 @@
+"""How a container comes to be: the image found, everything checked that a start would find wrong, its volumes made,
+the record written. What fails leaves nothing behind.
+"""
+
+import secrets
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from insula.container.lifecycle import Container
+from insula.container.log_attributes import read_attributes
+from insula.container.mount_point import MountPoint
+from insula.container.mounting import make_mount_points
+from insula.container.names import make_name
+from insula.container.parts import Parts
+from insula.container.record import Record
+from insula.container.security import parse_security
+from insula.container.settings import merge_settings
+from insula.container.spec import ContainerSpec
+
+
+async def create_container(parts: Parts, spec: ContainerSpec) -> Container:
+    """It is in the registry when this returns. Raises NotFound (image), Conflict (name), InvalidArgument,
+    NotImplemented, Unavailable."""
+    image = parts.images.find(spec.image, spec.platform)
+    await _check_start(parts, spec, str(image.platform))
+    id = secrets.token_hex(32)
+    record = Record(
+        id=id,
+        name=spec.name or make_name(parts.registry.is_free),
+        created_ns=time.time_ns(),
+        spec=spec,
+        settings=merge_settings(spec, image.config, id),
+        image_id=image.id,
+        platform=str(image.platform),
+    )
+    await read_attributes(record)  # or refused here, rather than at each start
+    parts.registry.reserve(record.name, id)
+    try:
+        return await _keep(parts, record)
+    except BaseException:
+        parts.registry.release(record.name, id)
+        raise
+
+
+async def _keep(parts: Parts, record: Record) -> Container:
+    def mounts_of(reference: str) -> tuple[MountPoint, ...]:
+        mounts: tuple[MountPoint, ...] = parts.registry.find(reference).record.mounts
+        return mounts
+
+    with ExitStack() as claims:
+        points = await make_mount_points(record.spec, record.settings, parts.volumes, mounts_of, claims)
+        record = replace(record, mounts=points)
+        try:
+            container = Container(parts, record)
+            await container.save(record)
+        except BaseException:
+            claims.close()
+            await parts.volumes.release(point.name for point in points if point.anonymous)
+            raise
+        parts.registry.add(container)
+    return container
+
+
+async def _check_start(parts: Parts, spec: ContainerSpec, platform: str) -> None:
+    """What else would be found wrong first at the start. Raises InvalidArgument, Unavailable."""
+    if parse_security(spec.security_opt).seccomp:
+        await parts.filter(platform, spec)
+    if spec.kernel:
+        await parts.guests.check_kernel(platform, Path(spec.kernel))

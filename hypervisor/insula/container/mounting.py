@@ -1,0 +1,195 @@
+"""From what create asks for to mount points, with the volumes that they need; and from those to a machine's shares.
+
+Volumes are made at create, as in Docker, and those that were made for a create that failed go again. Sources are
+looked at when they are used: at each start, and whenever a stopped container's files are.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from insula.agent.boot_document import Mount, MountKind
+from insula.container.mount_point import MountPoint, in_order, point_of
+from insula.container.mount_request import MountRequest
+from insula.container.settings import Settings
+from insula.container.spec import ContainerSpec
+from insula.container.tmpfs import MS_RDONLY, normal_path, parse_tmpfs
+from insula.errors import InsulaError, InvalidArgument, Unavailable
+from insula.machine.shares import PLACES, Share
+from insula.volume.source import Source, find_source
+from insula.volume.volume import Kind, Volume, VolumeSpec
+from insula.volume.volumes import Volumes
+
+Others = Callable[[str], tuple[MountPoint, ...]]
+"""A container's name → its mount points. Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A mount point as a machine gets it. share: None for memory of the machine's own."""
+
+    point: MountPoint
+    mount: Mount
+    share: Share | None = None
+    fills: bool = False
+    """It is a new volume that is to have the image's files."""
+
+
+# -- at create
+
+
+async def make_mount_points(
+    spec: ContainerSpec, settings: Settings, volumes: Volumes, others: Others, claims: ExitStack
+) -> tuple[MountPoint, ...]:
+    """claims: what keeps the volumes from being removed meanwhile, for the caller to close once the container is
+    known. Raises NotFound, InvalidArgument, Conflict, Unavailable; then no volume is left that was not there."""
+    maker = _Maker(volumes, claims)
+    try:
+        points = await _points(spec, settings, maker, others)
+    except BaseException:
+        claims.close()
+        for name in maker.made:
+            with suppress(InsulaError):
+                await volumes.remove(name)
+        raise
+    return tuple(in_order(points.values()))
+
+
+class _Maker:
+    """Volumes for one container. made: those that were not there."""
+
+    def __init__(self, volumes: Volumes, claims: ExitStack) -> None:
+        self.made: list[str] = []
+        self._volumes = volumes
+        self._claims = claims
+
+    def claim(self, name: str) -> None:
+        self._claims.enter_context(self._volumes.claimed(name))
+
+    async def make(self, spec: VolumeSpec) -> Volume:
+        before = spec.name and self._volumes.has(spec.name)
+        if before:
+            self.claim(spec.name)
+        volume = await self._volumes.create(spec)
+        if not before:
+            self.claim(volume.name)
+            self.made.append(volume.name)
+        return volume
+
+
+async def _points(
+    spec: ContainerSpec, settings: Settings, maker: _Maker, others: Others
+) -> dict[str, MountPoint]:
+    """By target; what is asked for itself goes over what another container has, an image's volume under all."""
+    points: dict[str, MountPoint] = {}
+    for from_ in spec.volumes_from:
+        for point in others(from_.container):
+            if point.kind != "tmpfs":
+                if point.name:
+                    maker.claim(point.name)
+                read_only = point.read_only if from_.read_only is None else from_.read_only
+                points[point.target] = replace(point, read_only=read_only, anonymous=False)
+    for request in spec.mounts:
+        points[request.path] = await _point(request, maker)
+    taken = {*points, *map(normal_path, spec.tmpfs)}
+    for target in dict.fromkeys((*settings.volumes, *spec.volumes)):
+        if normal_path(target) not in taken:
+            request = MountRequest("volume", "", target, driver=spec.volume_driver)
+            points[request.path] = await _point(request, maker)
+    if len(points) > PLACES:
+        raise InvalidArgument(f"a container has {PLACES} mounts at most")
+    return points
+
+
+async def _point(request: MountRequest, maker: _Maker) -> MountPoint:
+    if request.kind == "tmpfs":
+        return point_of(request, "", "", anonymous=False)
+    if request.kind == "bind":
+        if not request.plain and not await asyncio.to_thread(os.path.exists, request.source):
+            raise InvalidArgument(
+                f'invalid mount config for type "bind": bind source path does not exist: {request.source}'
+            )
+        return point_of(request, request.source, "", anonymous=False)
+    spec = VolumeSpec(request.source, request.driver, request.driver_options, request.labels)
+    volume = await maker.make(spec)
+    return point_of(request, str(volume.mountpoint), volume.name, anonymous=not request.source)
+
+
+# -- at a start
+
+
+async def place_mounts(
+    spec: ContainerSpec, points: Iterable[MountPoint], volumes: Volumes
+) -> tuple[Placed, ...]:
+    """Every mount of a container in the order of mounting, its sources found. Raises InvalidArgument, NotFound,
+    NotImplemented, Unavailable."""
+    placed: list[Placed] = []
+    tmpfs = [
+        MountPoint("tmpfs", normal_path(target), options=options) for target, options in spec.tmpfs.items()
+    ]
+    used = {True: 0, False: 0}
+    for point in in_order((*points, *tmpfs)):
+        volume = volumes.find(point.name) if point.name else None
+        if volume is not None and volume.spec.kind is Kind.TMPFS:
+            point = replace(point, options=volume.spec.options.get("o", ""))
+        if point.kind == "tmpfs" or (volume is not None and volume.spec.kind is Kind.TMPFS):
+            placed.append(Placed(point, _tmpfs(point)))
+            continue
+        source = await asyncio.to_thread(_find, point, volume)
+        number = used[source.is_folder]
+        used[source.is_folder] += 1
+        placed.append(_place(point, volume, source, number))
+    return tuple(placed)
+
+
+def _tmpfs(point: MountPoint) -> Mount:
+    options = ",".join(part for part in (point.options, "ro" if point.read_only else "") if part)
+    parsed = parse_tmpfs(point.target, options)
+    return Mount(MountKind.TMPFS, "tmpfs", parsed.target, parsed.flags, parsed.data)
+
+
+def _find(point: MountPoint, volume: Volume | None) -> Source:
+    """Blocking."""
+    path = Path(point.source)
+    if volume is not None:
+        path = Path(volume.spec.options["device"]) if volume.spec.kind is Kind.BIND else volume.mountpoint
+    elif point.plain and not os.path.lexists(path):
+        try:
+            path.mkdir(parents=True)
+            path.chmod(0o755)
+        except OSError as error:
+            raise Unavailable(f"error while creating mount source path '{path}': {error.strerror}") from error
+    return find_source(path, point.subpath)
+
+
+def _place(point: MountPoint, volume: Volume | None, source: Source, number: int) -> Placed:
+    own = volume is not None and volume.spec.kind is Kind.FOLDER
+    read_only = point.read_only or (
+        volume is not None and "ro" in volume.spec.options.get("o", "").split(",")
+    )
+    share = Share(
+        source.path,
+        source.identity,
+        source.is_folder,
+        number,
+        read_only=read_only,
+        recursive=point.recursive and not own,
+        deep_read_only=point.deep_read_only,
+        kept=own,
+    )
+    flags = MS_RDONLY if read_only else 0
+    mount = Mount(MountKind.SHARE, f"{share.tag}:{share.name}", point.target, flags)
+    fills = own and not (point.no_copy or point.subpath or read_only) and is_empty(source.path)
+    return Placed(point, mount, share, fills)
+
+
+def is_empty(folder: Path) -> bool:
+    """Blocking."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(iter(entries), None) is None
+    except OSError:
+        return False
