@@ -7,6 +7,7 @@ which the next start takes away, and never a record without one.
 import asyncio
 import logging
 import os
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,8 @@ from insula.volume.volume import Kind, Volume, VolumeSpec, new_volume, volume_fr
 VOLUME = "volume"
 FILES_MAX = 1_000_000
 USERS_SHOWN = 5
+REMOVED = ".removed-"
+"""No volume's name begins so."""
 
 Users = Callable[[str], Sequence[str]]
 """A volume's name → the ids of the containers that have it."""
@@ -39,6 +42,9 @@ class Volumes:
         self._volumes: dict[str, Volume] = {}
         self._filling: dict[str, asyncio.Lock] = {}
         self._claims: Counter[str] = Counter()
+        self._changing = (
+            asyncio.Lock()
+        )  # or a folder could be made anew under a name that is just being taken away
         self.users: Users = lambda name: ()
         """Set once, by whoever has containers."""
 
@@ -99,6 +105,10 @@ class Volumes:
     async def create(self, spec: VolumeSpec) -> Volume:
         """The volume of that name if there is one, as in Docker. Raises Conflict if it was made otherwise,
         Unavailable."""
+        async with self._changing:
+            return await self._create(spec)
+
+    async def _create(self, spec: VolumeSpec) -> Volume:
         if spec.name in self._volumes:
             known = self._volumes[spec.name]
             if spec.options and spec.options != known.spec.options:
@@ -112,14 +122,21 @@ class Volumes:
         except OSError as error:
             raise Unavailable(f"create {volume.name}: {error.strerror}: {error.filename}") from error
         await self._database.run(lambda t: t.put(VOLUME, volume.name, volume.to_document()))
-        kept = self._volumes.setdefault(volume.name, volume)
+        self._volumes[volume.name] = volume
         self._publish("create", volume)
-        return kept
+        return volume
 
     async def remove(self, name: str, *, force: bool = False) -> None:
         """Raises NotFound (unless force), Conflict (in use), Unavailable."""
+        async with self._changing:
+            doomed = await self._remove(name, force=force)
+        if doomed is not None:
+            await asyncio.to_thread(_discard, doomed)
+
+    async def _remove(self, name: str, *, force: bool) -> Path | None:
+        """What is to be discarded of it: that may take long, and nobody else comes by it."""
         if force and name not in self._volumes:
-            return
+            return None
         volume = self.find(name)
         users = self.users(name)
         if not self._is_free(name):
@@ -128,10 +145,11 @@ class Volumes:
         self._filling.pop(name, None)
         await self._database.run(lambda t: t.delete(VOLUME, name))
         try:
-            await asyncio.to_thread(_unmake, volume)
+            doomed = await asyncio.to_thread(_set_aside, volume)
         except OSError as error:
             raise Unavailable(f"remove {name}: {error.strerror}: {error.filename}") from error
         self._publish("destroy", volume)
+        return doomed
 
     async def release(self, names: Iterable[str]) -> None:
         """The anonymous volumes of a container that is gone, but for those that others have. What fails is logged."""
@@ -174,14 +192,22 @@ def _make(volume: Volume) -> None:
         volume.mountpoint.chmod(0o755)
 
 
-def _unmake(volume: Volume) -> None:
-    """Guests have written what is in it: links are removed, not followed."""
+def _set_aside(volume: Volume) -> Path | None:
+    """Under a name of its own: one of the same name may come and go before it is discarded."""
     folder = volume.mountpoint.parent
-    if folder.exists():
-        doomed = folder.with_name(f".removed-{folder.name[:200]}")
-        folder.rename(doomed)
+    if not folder.exists():
+        return None
+    return folder.rename(folder.with_name(f"{REMOVED}{secrets.token_hex(16)}"))
+
+
+def _discard(doomed: Path) -> None:
+    """Guests have written what is in it: links are removed, not followed. What cannot be removed goes at a later
+    daemon's start."""
+    try:
         _open_up(doomed)
         shutil.rmtree(doomed)
+    except OSError as error:
+        log.warning("%s, of a volume that was removed, is left behind: %s", doomed, error)
 
 
 def _open_up(folder: Path) -> None:
@@ -199,9 +225,8 @@ def _sweep(folder: Path, known: set[str]) -> None:
     for path in folder.iterdir() if folder.exists() else ():
         if path.name in known:
             continue
-        if path.name.startswith(".removed-"):
-            _open_up(path)
-            shutil.rmtree(path, ignore_errors=True)
+        if path.name.startswith(REMOVED):
+            _discard(path)
         else:
             try:  # one whose record was never written is empty
                 if (path / "_data").is_dir():

@@ -1,7 +1,9 @@
 """Volumes: names, options, records and folders; what an interrupted daemon leaves."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,22 @@ async def test_a_second_create_gives_the_first_ones(opened: tuple[Volumes, Paths
     assert await volumes.create(VolumeSpec("one", labels={"other": "x"})) is made
     with pytest.raises(Conflict):
         await volumes.create(VolumeSpec("one", options={"type": "tmpfs", "device": "tmpfs"}))
+
+
+async def test_it_is_made_and_removed_by_many_at_once(opened: tuple[Volumes, Paths, Database]) -> None:
+    """Whatever comes last, folders and records agree."""
+    volumes, paths, database = opened
+
+    async def come_and_go() -> None:
+        for _ in range(5):
+            await volumes.create(VolumeSpec("busy"))
+            with suppress(NotFound):
+                await volumes.remove("busy")
+            assert all(volume.mountpoint.is_dir() for volume in volumes.all())
+
+    await asyncio.gather(*(come_and_go() for _ in range(8)))
+    assert await database.run(lambda t: t.all("volume")) == {}
+    assert list(paths.volumes.iterdir()) == []
 
 
 async def test_what_somebody_has_or_is_about_to_have_is_not_removed(
