@@ -1,6 +1,7 @@
 """The configuration file, config.toml in the state root: few settings, each with a default that serves.
 
     mirror = "https://…/debian"     where Debian's packages come from, on a host that is not Debian
+    security_mirror = "https://…/debian-security"   its security archive
 
     [pool]
     machines = 4                    idle machines kept ready, in all
@@ -32,6 +33,7 @@ class Config:
     """All settings. Sizes in bytes."""
 
     mirror: str = ""
+    security_mirror: str = ""
     pool_machines: int = 4
     pool_memory: int = 512 << 20
     templates_size: int = 4 << 30
@@ -41,12 +43,14 @@ class Config:
 
 NAMES = {
     ("", "mirror"): "mirror",
+    ("", "security_mirror"): "security_mirror",
     ("pool", "machines"): "pool_machines",
     ("pool", "memory"): "pool_memory",
     ("templates", "size"): "templates_size",
     ("logs", "size"): "logs_size",
     ("logs", "files"): "logs_files",
 }
+MIRRORS = ("mirror", "security_mirror")
 SIZES = ("pool_memory", "templates_size", "logs_size")
 POSITIVE = ("logs_size", "logs_files")
 
@@ -79,12 +83,12 @@ def _flat(table: dict[str, Any]) -> list[tuple[str, str, Any]]:
 
 
 def _checked(path: Path, name: str, value: Any, field: str) -> Any:
-    if field == "mirror" and isinstance(value, str):
+    if field in MIRRORS and isinstance(value, str):
         return value
     if field in SIZES and isinstance(value, str):
         matched = re.fullmatch(r"(\d{1,12})([KMGT]?)", value)
         value = int(matched[1]) * UNITS[matched[2]] if matched else value
     least = 1 if field in POSITIVE else 0
-    if field != "mirror" and isinstance(value, int) and not isinstance(value, bool) and value >= least:
+    if field not in MIRRORS and isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return value
     raise InvalidArgument(f"{path}: {name} = {value!r} is not understood")

@@ -4,6 +4,9 @@ A private apt configuration for each (suite, architecture) lies under Paths.pack
 cache and empty status file, so the host's dpkg learns no foreign architecture and nothing is installed. The
 mirror is the host's own where the host is Debian, else `mirror` of the configuration file. apt verifies the
 archive's signature with Debian's keyring; refused is anything unsigned.
+
+What the security archive has comes first, and never gives way to something older: lists that cannot be renewed
+stay in use, and where there have never been any, `find_gap` says so (docs/decisions/0007).
 """
 
 import asyncio
@@ -23,6 +26,7 @@ DEFAULT_SUITE = "bookworm"
 UPDATE_TIMEOUT = 300.0
 DOWNLOAD_TIMEOUT = 600.0
 LISTS_MAX_AGE = 86400.0  # seconds
+RETRY_AGE = 3600.0  # where the lists could not all be had
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +69,24 @@ async def find_dependency(
     raise NotFound(f"the package {name} ({architecture}) depends on no {prefix}…")
 
 
+async def find_gap(paths: Paths, architecture: str, suite: str | None = None) -> str:
+    """Why packages come without the security archive's updates, in a few words; empty if they have them.
+
+    Raises Unavailable, Internal if no lists can be had at all."""
+    state = await _ready_state(paths, architecture, suite or DEFAULT_SUITE)
+    return _read_gap(state)
+
+
 async def find_mirror(paths: Paths) -> Mirror:
     """The mirror: the configuration's, else the host's own. Raises Unavailable if there is neither."""
     if paths.config.exists():
         try:
-            configured = tomllib.loads(paths.config.read_text()).get("mirror")
+            configured = tomllib.loads(paths.config.read_text())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise Unavailable(f"{paths.config} is not TOML: {error}") from error
-        if isinstance(configured, str):
-            return Mirror(configured, None)
+        mirror, security = configured.get("mirror"), configured.get("security_mirror")
+        if isinstance(mirror, str):
+            return Mirror(mirror, security if isinstance(security, str) else None)
     fields = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
     listed = await process.run(
         [process.tool("apt-get"), "indextargets", "--format", fields, "Identifier: Packages"], timeout=30
@@ -99,14 +112,15 @@ async def _ready_state(paths: Paths, architecture: str, suite: str) -> Path:
     """The private apt state of (suite, architecture), its lists fetched at most once a day."""
     state = paths.packages / f"{suite}-{architecture}"
     async with _lock(state):
-        if not _is_fresh(state / "updated"):
+        if not _is_fresh(state):
             await _update(paths, state, architecture, suite)
     return state
 
 
-def _is_fresh(stamp: Path) -> bool:
+def _is_fresh(state: Path) -> bool:
     try:
-        return time.time() - os.stat(stamp).st_mtime < LISTS_MAX_AGE
+        age = time.time() - os.stat(state / "updated").st_mtime
+        return age < float((state / "updated").read_text() or LISTS_MAX_AGE)
     except FileNotFoundError:
         return False
 
@@ -119,20 +133,47 @@ async def _update(paths: Paths, state: Path, architecture: str, suite: str) -> N
         (state / folder).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     (state / "architecture").write_text(architecture)
-    archive = f"deb [signed-by={KEYRING}] {mirror.archive} {suite} main\n"
-    security = (
-        f"deb [signed-by={KEYRING}] {mirror.security} {suite}-security main\n" if mirror.security else ""
-    )
+    sources = f"deb [signed-by={KEYRING}] {mirror.archive} {suite} main\n"
+    if mirror.security is None:
+        await _fetch_lists(state, sources)
+        gap, max_age = "the mirror that is configured has no security archive", LISTS_MAX_AGE
+    else:
+        both = sources + f"deb [signed-by={KEYRING}] {mirror.security} {suite}-security main\n"
+        gap, max_age = await _fetch_both(state, sources, both)
+    if gap and gap != _read_gap(state):
+        log.warning("%s: packages come without security updates: %s", state.name, gap)
+    (state / "gap").write_text(gap)
+    (state / "updated").write_text(str(max_age))
+
+
+async def _fetch_both(state: Path, archive: str, both: str) -> tuple[str, float]:
+    """Fetches the lists of both archives. Why there are none of the security archive's, or empty; and for how many
+    seconds that may stand."""
     try:
-        await _fetch_lists(state, archive + security)
+        await _fetch_lists(state, both)
     except Internal as error:
-        if not security:
-            raise
-        # a mirror's security archive may lag behind its own Release file for the rarer architectures
+        said = str(error).partition("E: ")[2].partition("\n")[0] or str(error)
+        if _has_security_lists(state):
+            log.warning("%s: the lists of an earlier day stay in use: %s", state.name, said)
+            return "", RETRY_AGE
+        # a mirror's security archive may lag behind its own Release file, for days and one architecture alone
         await _fetch_lists(state, archive)
-        said = str(error).partition("E: ")[2].partition("\n")[0]
-        log.warning("%s: no security archive, so the point release's packages: %s", state.name, said)
-    (state / "updated").touch()
+        return f"the mirror's security archive cannot be read: {said}", RETRY_AGE
+    if _has_security_lists(state):
+        return "", LISTS_MAX_AGE
+    return f"the security archive has nothing for {state.name}", LISTS_MAX_AGE
+
+
+def _has_security_lists(state: Path) -> bool:
+    """apt keeps the lists that it has where it cannot renew them, and drops those of no source."""
+    return any((state / "lists").glob("*-security_main_binary-*_Packages*"))
+
+
+def _read_gap(state: Path) -> str:
+    try:
+        return (state / "gap").read_text()
+    except FileNotFoundError:
+        return ""
 
 
 async def _fetch_lists(state: Path, sources: str) -> None:

@@ -15,10 +15,10 @@ def test_no_file_is_the_defaults(tmp_path: Path) -> None:
 def test_every_setting(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(
-        'mirror = "https://m/debian"\n[pool]\nmachines = 2\nmemory = "1G"\n[templates]\nsize = 5\n'
+        'mirror = "https://m/debian"\nsecurity_mirror = "https://m/security"\n[pool]\nmachines = 2\nmemory = "1G"\n[templates]\nsize = 5\n'
         '[logs]\nsize = "10M"\nfiles = 3\n'
     )
-    assert read_config(file) == Config("https://m/debian", 2, 1 << 30, 5, 10 << 20, 3)
+    assert read_config(file) == Config("https://m/debian", "https://m/security", 2, 1 << 30, 5, 10 << 20, 3)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,7 @@ def test_every_setting(tmp_path: Path) -> None:
         ('[logs]\nsize = "0"', "size = 0 is not understood"),
         ("[logs]\nfiles = 0", "files = 0 is not understood"),
         ('[logs]\nfiles = "3"', "files = '3' is not understood"),
+        ("security_mirror = 5", "security_mirror = 5 is not understood"),
         ("mirror = 5", "mirror = 5 is not understood"),
     ],
 )

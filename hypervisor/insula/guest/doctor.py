@@ -55,17 +55,24 @@ async def _examine_platform(paths: Paths, platform: Platform) -> list[Finding]:
         text = f"{platform.qemu} is not installed"
         return [Finding(f"QEMU {platform.name}", "missing", text, platform.install)]
     found = [await _qemu(platform), await _accelerator(paths, platform)]
-    provision = await asyncio.to_thread(find_provision, paths, platform)
-    if provision is None:
-        found.append(Finding(f"kernel {platform.name}", "warning", "not fetched yet; the first start does"))
-    else:
-        text = f"{provision.version}, sha256 {provision.digest[:16]}"
-        found.append(Finding(f"kernel {platform.name}", "ok", text))
+    found.append(await asyncio.to_thread(examine_kernel, paths, platform))
     try:
         found.append(Finding(f"agent {platform.name}", "ok", str(agent_binary(platform))))
     except InsulaError as error:
         found.append(Finding(f"agent {platform.name}", "missing", error.message, error.hint))
     return found
+
+
+def examine_kernel(paths: Paths, platform: Platform) -> Finding:
+    """Which kernel a platform has, and whether with security updates."""
+    subject, provision = f"kernel {platform.name}", find_provision(paths, platform)
+    if provision is None:
+        return Finding(subject, "warning", "not fetched yet; the first start does")
+    text = f"{provision.version}, sha256 {provision.digest[:16]}"
+    if provision.gap:
+        hint = "docs/decisions/0007 says what that means, and what to do"
+        return Finding(subject, "warning", f"{text}; without security updates: {provision.gap}", hint)
+    return Finding(subject, "ok", text)
 
 
 async def _qemu(platform: Platform) -> Finding:

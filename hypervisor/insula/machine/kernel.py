@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import io
 import json
+import logging
 import lzma
 import shutil
 import subprocess
@@ -17,11 +18,12 @@ import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
 from insula import packages, process
-from insula.errors import Internal, Unavailable
+from insula.errors import InsulaError, Internal, Unavailable
 from insula.machine.initramfs import CpioWriter
 from insula.machine.platform import Platform
 from insula.machine.spec import Kernel
@@ -33,15 +35,19 @@ FORMAT = "1"
 KERNEL_MAX = 512 << 20
 ELF = b"\x7fELF"
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """A prepared kernel package: kernel image and modules, in loading order."""
+    """A prepared kernel package: kernel image and modules, in loading order. gap: why it may lack security updates
+    (packages.find_gap); empty if it came with them."""
 
     folder: Path
     version: str
     digest: str
     modules: tuple[Path, ...]
+    gap: str
 
 
 def agent_binary(platform: Platform) -> Path:
@@ -67,7 +73,11 @@ async def open_kernel(paths: Paths, platform: Platform, own_kernel: OwnKernel | 
 
     own_kernel: boots instead, with the modules of the platform's only if they are of its very version. Raises
     Unavailable if the package cannot be had or the agent is not built."""
-    provision = find_provision(paths, platform) or await _provision(paths, platform)
+    provision = find_provision(paths, platform)
+    if provision is None:
+        provision = await _provision(paths, platform)
+    elif provision.gap:
+        provision = await _catch_up(paths, platform, provision)
     return await asyncio.to_thread(_initramfs, paths, platform, provision, own_kernel)
 
 
@@ -82,11 +92,23 @@ def find_provision(paths: Paths, platform: Platform) -> Provision | None:
         return None
     folder = paths.kernels / known["folder"]
     modules = tuple(folder / "modules" / name for name in known["modules"])
-    return Provision(folder, known["version"], known["digest"], modules)
+    return Provision(folder, known["version"], known["digest"], modules, known.get("gap", "not known"))
 
 
 def _inputs(platform: Platform) -> list[str]:
     return [FORMAT, platform.suite, platform.kernel, str(platform.decompress_kernel), *platform.modules]
+
+
+async def _catch_up(paths: Paths, platform: Platform, provision: Provision) -> Provision:
+    """Takes the newer kernel in place of one that came without security updates, once they can be had. What goes
+    wrong with it is told, and no reason not to start."""
+    try:
+        if await packages.find_gap(paths, platform.debian, platform.suite):
+            return provision
+        return await _provision(paths, platform)
+    except InsulaError as error:
+        log.warning("%s: the kernel still lacks security updates: %s", platform.name, error)
+        return provision
 
 
 async def _provision(paths: Paths, platform: Platform) -> Provision:
@@ -94,19 +116,22 @@ async def _provision(paths: Paths, platform: Platform) -> Provision:
         paths, platform.kernel, "linux-image-", platform.debian, platform.suite
     )
     deb = await packages.fetch_package(paths, real, platform.debian, platform.suite)
+    gap = await packages.find_gap(paths, platform.debian, platform.suite)
     work = paths.staging / f"kernel-{platform.debian}"
     await asyncio.to_thread(shutil.rmtree, work, True)
     await process.run([process.tool("dpkg-deb"), "-x", str(deb), str(work)], timeout=120)
     version = next((work / "lib" / "modules").iterdir()).name
     await process.run([process.tool("depmod"), "-b", str(work), version], timeout=120)
-    await asyncio.to_thread(_keep, paths, platform, work, deb, version)
+    record = {"inputs": _inputs(platform), "version": version, "package": deb.name, "gap": gap}
+    await asyncio.to_thread(_keep, paths, platform, work, deb, record)
     made = find_provision(paths, platform)
     assert made is not None
     return made
 
 
-def _keep(paths: Paths, platform: Platform, work: Path, deb: Path, version: str) -> None:
-    """Keeps kernel and modules of the unpacked package, drops the rest."""
+def _keep(paths: Paths, platform: Platform, work: Path, deb: Path, record: dict[str, Any]) -> None:
+    """Keeps kernel and modules of the unpacked package, with what is known of it, and drops the rest."""
+    version = record["version"]
     digest = hashlib.sha256(deb.read_bytes()).hexdigest()
     folder = paths.kernels / f"{platform.debian}-{version}-{digest[:12]}"
     made = paths.staging / folder.name
@@ -123,12 +148,10 @@ def _keep(paths: Paths, platform: Platform, work: Path, deb: Path, version: str)
         names.append(name)
     shutil.rmtree(folder, ignore_errors=True)
     made.rename(folder)
-    record = {
-        "inputs": _inputs(platform), "folder": folder.name, "version": version, "package": deb.name,
-        "digest": digest, "modules": names,
-    }  # fmt: skip
     pointer = paths.staging / f"{platform.debian}.json"
-    pointer.write_text(json.dumps(record, indent=1))
+    pointer.write_text(
+        json.dumps(record | {"folder": folder.name, "digest": digest, "modules": names}, indent=1)
+    )
     pointer.rename(paths.kernels / pointer.name)
     shutil.rmtree(work, ignore_errors=True)
 
