@@ -6,7 +6,7 @@ mirror is the host's own where the host is Debian, else `mirror` of the configur
 archive's signature with Debian's keyring; refused is anything unsigned.
 
 What the security archive has comes first, and never gives way to something older: lists that cannot be renewed
-stay in use, and where there have never been any, `find_gap` says so (docs/decisions/0007).
+stay in use, and where there have never been any, `find_gap` says so (docs/decisions/0008).
 """
 
 import asyncio

@@ -70,7 +70,7 @@ def examine_kernel(paths: Paths, platform: Platform) -> Finding:
         return Finding(subject, "warning", "not fetched yet; the first start does")
     text = f"{provision.version}, sha256 {provision.digest[:16]}"
     if provision.gap:
-        hint = "docs/decisions/0007 says what that means, and what to do"
+        hint = "docs/decisions/0008 says what that means, and what to do"
         return Finding(subject, "warning", f"{text}; without security updates: {provision.gap}", hint)
     return Finding(subject, "ok", text)
 
