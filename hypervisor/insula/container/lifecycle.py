@@ -330,9 +330,10 @@ class Container(Exiting):
             if ended.report:
                 await keep_report(self.parts.paths.machine_end(self.id), exit.error, ended.report)
             await save_exit(self, self.concluded(exit))
-        self.running = self.guest = None
+        self.running = None
         if not gone:
             await self._let_go(held)
+        self.guest = None  # no sooner: it is shown as running until here, with its machine
         self.on_exit(exit)
         if removes:
             await asyncio.gather(self.removal.at_end(), self._let_go(held))

@@ -170,6 +170,10 @@ class PlainGuests:
         self.opened: list[PlainGuest] = []
         self.requests: list[GuestRequest] = []
         self.known: set[str] = set()
+        self.going = asyncio.Event()
+        """A machine is being let go of; it ends only once `may_go` is set."""
+        self.may_go = asyncio.Event()
+        self.may_go.set()
 
     @contextlib.asynccontextmanager
     async def open(self, request: GuestRequest) -> AsyncIterator[PlainGuest]:
@@ -202,6 +206,8 @@ class PlainGuests:
         try:
             yield guest
         finally:
+            self.going.set()
+            await self.may_go.wait()
             guest.close_session()
             if not guest.detached:
                 guest.kill()

@@ -37,6 +37,21 @@ async def test_one_started_twice_goes_on_with_its_log(daemon: Daemon) -> None:
     assert await daemon.log(id) == b"again\n" * 3
 
 
+async def test_a_container_shows_its_machine_for_as_long_as_it_is_shown_to_run(daemon: Daemon) -> None:
+    id = await daemon.create("true")
+    ended = daemon.containers.wait(id, "next-exit")
+    daemon.guests.may_go.clear()
+    await daemon.containers.start(id)
+    await daemon.guests.going.wait()
+    state = daemon.containers.inspect(id).state
+    assert daemon.guests.last is not None
+    assert (state.status, state.running, state.pid) == ("running", True, daemon.guests.last.machine.pid)
+    daemon.guests.may_go.set()
+    await ended
+    state = daemon.containers.inspect(id).state
+    assert (state.status, state.running, state.pid) == ("exited", False, 0)
+
+
 async def test_rm_leaves_nothing(daemon: Daemon) -> None:
     id = await daemon.create("sh", "-c", "exit 5", auto_remove=True, name="short")
     removed = daemon.containers.wait(id, "removed")
