@@ -75,7 +75,7 @@ def test_what_comes_piece_by_piece_is_sent_together(host: HostEnd) -> None:
         if message.name == "OUTPUT":
             pieces.append(message.payload[13:])
     assert b"".join(pieces) == b"hello\r\n" * 100
-    assert pieces.count(b"hello\r\n") > 50, pieces  # the host may be busy
+    assert len(pieces) < 150, pieces  # 200 writes; a busy host puts more of them together, never fewer
 
 
 def test_control_c(host: HostEnd) -> None:

@@ -68,11 +68,15 @@ def decode_ends(line: bytes) -> tuple[int, int] | None:
         return None
 
 
-@lru_cache(1024)
 def format_time(time_ns: int) -> str:
     """RFC 3339 with nanoseconds, as Docker's logs have it."""
     seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
+    return f"{_format_second(seconds)}.{nanoseconds:09d}Z"
+
+
+@lru_cache(64)
+def _format_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 @lru_cache(1024)

@@ -97,9 +97,8 @@ class LogFile:
 
     def write(self, chunks: list[tuple[int, bytes]]) -> None:
         """Takes output; what is whole of it is written by this and by `write_on`. Raises as that."""
-        now = time.time_ns()
         for stream, data in chunks:
-            self._split(stream, data, now)
+            self._split(stream, data)
         self.write_on()
 
     def skip(self, stream: int, count: int) -> None:
@@ -150,10 +149,12 @@ class LogFile:
     def _unavailable(self, error: OSError) -> Unavailable:
         return Unavailable(f"cannot write the log {self.path}: {error.strerror}")
 
-    def _split(self, stream: int, data: bytes, now: int) -> None:
+    def _split(self, stream: int, data: bytes) -> None:
+        """The clock is read for every line, so that no two that came at once have one time: `since` would take
+        what stands before it for its like."""
         part = self._partial[stream]
         if not part:
-            self._partial_time[stream] = now
+            self._partial_time[stream] = time.time_ns()
         part += data
         at = 0
         while True:
@@ -162,7 +163,7 @@ class LogFile:
             if end > len(part):
                 break
             self._take_entry(stream, bytes(part[at:end]))
-            self._partial_time[stream] = now
+            self._partial_time[stream] = time.time_ns()
             at = end
         del part[:at]
 

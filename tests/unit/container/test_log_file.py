@@ -41,6 +41,15 @@ def test_its_lines_are_dockers(log: LogFile) -> None:
     assert parse_time(lines[0]["time"]) > 0
 
 
+def test_lines_that_come_at_once_have_times_of_their_own(log: LogFile) -> None:
+    log.write([(1, b"".join(b"%d\n" % number for number in range(100)))])
+    cursor = LogCursor(log)
+    times = [entry.time_ns for entry in cursor.read()]
+    cursor.close()
+    log.close()
+    assert len(times) == 100 and times == sorted(set(times))
+
+
 def test_a_line_is_held_until_it_is_whole(log: LogFile) -> None:
     log.write([(1, b"par")])
     assert log.ends == (0, 0) and not log.path.exists()
