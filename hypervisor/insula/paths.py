@@ -6,8 +6,8 @@ that a too long INSULA_RUN is refused by name instead of failing in the middle o
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from insula.errors import InvalidArgument
 
@@ -17,8 +17,7 @@ SOURCE_ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where images/ and guest-agent/ lie beside hypervisor/."""
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(NamedTuple):
     """All paths below one state root and one run directory."""
 
     home: Path

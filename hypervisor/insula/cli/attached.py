@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from insula.cli.client import Client, Connection
 from insula.cli.failure import Failure
@@ -25,8 +25,7 @@ from insula.cli.terminal import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Front:
+class Front(NamedTuple):
     """How a process is shown. what: the path of the container or exec; forwards: signals go to the container."""
 
     client: Client

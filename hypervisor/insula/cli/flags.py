@@ -2,11 +2,12 @@
 
 `-it`, `-m512m`, `-m 512m`, `--memory=512m`, `--rm=false`; `--` ends the flags, and so does the first argument where
 what follows belongs to somebody else (`run`, `exec`). A table and a page of code instead of a library: this starts
-in a millisecond where a library takes twenty, and libraries do not know that grammar.
+in a millisecond where a library takes twenty, and libraries do not know that grammar. For the same reason what `run`
+imports has no dataclasses: their module takes ten.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from insula.cli.failure import UsageFailure
 
@@ -15,8 +16,7 @@ TRUE_WORDS = ("1", "t", "true", "TRUE", "True")
 FALSE_WORDS = ("0", "f", "false", "FALSE", "False")
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """One option. kind: BOOL, TEXT, NUMBER or MANY (may be repeated); default: of a BOOL that is on."""
 
     name: str
@@ -26,12 +26,14 @@ class Flag:
     default: bool = False
 
 
-@dataclass(slots=True)
 class Options:
     """What was typed: flags by name, and arguments in their order."""
 
-    values: dict[str, list[str]] = field(default_factory=dict)
-    arguments: list[str] = field(default_factory=list)
+    def __init__(
+        self, values: dict[str, list[str]] | None = None, arguments: list[str] | None = None
+    ) -> None:
+        self.values = values if values is not None else {}
+        self.arguments = arguments if arguments is not None else []
 
     def given(self, name: str) -> bool:
         return name in self.values

@@ -11,7 +11,6 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from insula.cli.client import Connection
 from insula.cli.failure import Disconnected
@@ -78,18 +77,26 @@ def write_all(fd: int, data: bytes) -> None:
             waiting.poll()
 
 
-@dataclass(slots=True)
 class Stream:
     """One exchange. input_fd: None where input is not attached; on_signal: what a caught signal does."""
 
-    connection: Connection
-    output: Output
-    input_fd: int | None
-    watch: DetachWatch | None
-    signals: Signals
-    on_signal: Callable[[int], None]
-    _pending: bytes = b""
-    _detached: bool = False
+    def __init__(
+        self,
+        connection: Connection,
+        output: Output,
+        input_fd: int | None,
+        watch: DetachWatch | None,
+        signals: Signals,
+        on_signal: Callable[[int], None],
+    ) -> None:
+        self.connection = connection
+        self.output = output
+        self.input_fd = input_fd
+        self.watch = watch
+        self.signals = signals
+        self.on_signal = on_signal
+        self._pending = b""
+        self._detached = False
 
     def run(self) -> bool:
         """Until the output ends or the user detaches. True if they detached."""

@@ -6,7 +6,7 @@ client, so a wrong command line starts nothing.
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from insula.cli.client import Client
 from insula.cli.failure import Failure, UsageFailure
@@ -15,15 +15,17 @@ from insula.cli.flags import Flag, Options, describe
 MANY_ARGUMENTS = 1 << 20
 
 
-@dataclass(slots=True)
 class Call:
     """One use of a verb. name: as typed (`run`, `container ls`); debug: `--debug` before the verb."""
 
-    name: str
-    options: Options
-    connect: Callable[[], Client]
-    debug: bool = False
-    _client: Client | None = None
+    def __init__(
+        self, name: str, options: Options, connect: Callable[[], Client], debug: bool = False
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.connect = connect
+        self.debug = debug
+        self._client: Client | None = None
 
     @property
     def client(self) -> Client:
@@ -33,8 +35,7 @@ class Call:
         return self._client
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """usage: its arguments as help shows them; least, most: how many; mixed: flags may follow arguments."""
 
     usage: str
