@@ -27,7 +27,7 @@ demo: setup
 test: setup
 	./check --all
 
-FURTHER = linux/386 linux/arm/v7 linux/ppc64le linux/s390x
+FURTHER = linux/386 linux/arm/v7 linux/ppc64le linux/s390x linux/riscv64
 
 test-platforms: setup agents
 	images/setup $(PYTHON) $(VENV) every

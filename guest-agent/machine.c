@@ -4,7 +4,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 
 #define MODULES "/modules"
 #define PORT "insula.agent"
+#define PORT_PATIENCE_MS 10000
 
 static struct { char serial[24], device[32]; } disks[DISKS];
 
@@ -98,7 +101,8 @@ const char *disk_device(const char *serial)
 	return NULL;
 }
 
-static int open_port(void)
+/* -1: it is not there. */
+static int find_port(void)
 {
 	cleanup_closedir DIR *folder = opendir("/sys/class/virtio-ports");
 	struct dirent *entry;
@@ -115,7 +119,26 @@ static int open_port(void)
 			die("%s: %m", path);
 		return fd;
 	}
-	die("the machine has no port " PORT);
+	return -1;
+}
+
+/* A port has its name from the host, some time after its driver is there; the kernel tells of each change. */
+static int open_port(void)
+{
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK, .nl_groups = 1};
+	cleanup_close int news = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+	struct pollfd told = {.fd = news, .events = POLLIN};
+	char event[4096];
+	int port;
+
+	if (news < 0 || bind(news, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		die("listening to the kernel's events: %m");
+	while ((port = find_port()) < 0) {
+		if (poll(&told, 1, PORT_PATIENCE_MS) <= 0)
+			die("the machine has no port " PORT);
+		recv(news, event, sizeof(event), MSG_DONTWAIT);
+	}
+	return port;
 }
 
 static void raise_loopback(void)
@@ -153,8 +176,9 @@ int machine_init(void)
 	write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids +cpu +io");
 	write_text("/proc/sys/kernel/printk", "3 4 1 3");
 	raise_loopback();
+	int port = open_port();
 	find_disks();
-	return open_port();
+	return port;
 }
 
 void machine_power_off(void)

@@ -41,6 +41,7 @@ DEBIAN = {
     "linux/arm/v7": ("armhf", SUITE),
     "linux/ppc64le": ("ppc64el", SUITE),
     "linux/s390x": ("s390x", SUITE),
+    "linux/riscv64": ("riscv64", "trixie"),
 }
 """Platform → Debian's name of the architecture, and the suite that its packages are of."""
 NEEDED = {"sh", "ls", "cat", "mount", "uname", "sleep", "true"}
@@ -132,8 +133,8 @@ def find_applets(binary: bytes) -> list[str]:
     """The applets that a busybox binary names: a sorted run of NUL-ended words, from `[` on.
 
     Raises Internal if it has none, or not those that make a system."""
-    start = binary.find(b"\0[\0[[\0")
-    words = binary[start + 1 : start + 1 + (1 << 15)].split(b"\0") if start >= 0 else []
+    start = binary.find(b"[\0[[\0")  # what stands before it is anything: a linker may leave no gap
+    words = binary[start : start + (1 << 15)].split(b"\0") if start >= 0 else []
     applets = words[:2]
     for word in words[2:]:
         if not APPLET.fullmatch(word) or (word < applets[-1] and len(applets) > 2):

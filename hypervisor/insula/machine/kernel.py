@@ -120,6 +120,8 @@ async def _provision(paths: Paths, platform: Platform) -> Provision:
     work = paths.staging / f"kernel-{platform.debian}"
     await asyncio.to_thread(shutil.rmtree, work, True)
     await process.run([process.tool("dpkg-deb"), "-x", str(deb), str(work)], timeout=120)
+    if not (work / "lib").exists():  # packages of Debian 13 and newer
+        (work / "lib").symlink_to("usr/lib")
     version = next((work / "lib" / "modules").iterdir()).name
     await process.run([process.tool("depmod"), "-b", str(work), version], timeout=120)
     record = {"inputs": _inputs(platform), "version": version, "package": deb.name, "gap": gap}

@@ -14,8 +14,9 @@ BINARY = (
 )
 
 
-def test_applets_are_read_from_the_binary() -> None:
-    assert find_applets(BINARY) == APPLETS
+@pytest.mark.parametrize("before", [b"text\0", b"text"])
+def test_applets_are_read_from_the_binary(before: bytes) -> None:
+    assert find_applets(BINARY.replace(b"text\0", before)) == APPLETS
 
 
 @pytest.mark.parametrize("binary", [b"", b"\0[\0[[\0", BINARY[:130], BINARY.replace(b"\0sh\0", b"\0sg\0")])
