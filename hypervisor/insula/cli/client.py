@@ -1,7 +1,8 @@
 """HTTP/1.1 to the daemon, as far as the Engine API needs it: requests, streams, and connections taken out of HTTP.
 
 Written out because a hijacked connection needs the bytes that were read too far, and because the standard library's
-client takes longer to import than a whole `insula ps` to run. A connection is used again once its answer has been
+client takes longer to import than a whole `insula ps` to run; so does its quoting of addresses, which brings
+the parsers of all of them. A connection is used again once its answer has been
 read. Refuses answers whose head or framing is not HTTP, and a JSON answer over a limit.
 """
 
@@ -9,7 +10,6 @@ import json
 import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from insula.cli.failure import ApiFailure, Disconnected, Failure
 from insula.cli.patience import wait_readable
@@ -19,6 +19,7 @@ JSON_MAX = 256 << 20
 LINE_MAX = 4 << 20
 READ_SIZE = 64 << 10
 CONNECT_SECONDS = 30.0
+UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 Query = dict[str, Any]
 
 
@@ -297,6 +298,15 @@ def connect(address: str | tuple[str, int]) -> socket.socket:
 # -- what goes out
 
 
+def quote(text: str, safe: str = "") -> str:
+    """Percent-encoded UTF-8 (RFC 3986), but for unreserved characters and those in `safe` (ASCII)."""
+    kept = UNRESERVED + safe
+    return "".join(
+        c if c in kept else "".join(f"%{byte:02X}" for byte in c.encode(errors="surrogateescape"))
+        for c in text
+    )
+
+
 def path(*parts: str) -> str:
     """`/containers/NAME/json`, whatever is in the name. Raises Failure for an empty one."""
     if not all(part.strip() for part in parts):
@@ -311,7 +321,7 @@ def target(where: str, query: Query | None) -> str:
         for one in value if isinstance(value, list) else [value]:
             if one is not None and one is not False:
                 pairs.append((name, "1" if one is True else str(one)))
-    return f"{where}?{urlencode(pairs)}" if pairs else where
+    return where + "?" + "&".join(f"{name}={quote(value)}" for name, value in pairs) if pairs else where
 
 
 def encode_body(body: Any) -> bytes | None:

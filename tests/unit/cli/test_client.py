@@ -1,16 +1,20 @@
 """HTTP from the client's side: whatever way an answer is framed or cut, and answers that are none."""
 
+import os
 import socket
 import struct
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from insula.cli.client import Client, path, target
+from insula.cli.client import Client, path, quote, target
 from insula.cli.failure import ApiFailure, Disconnected, Failure
 
 JSON = b'{"a": [1, 2]}'
@@ -175,3 +179,13 @@ def test_an_empty_name_is_refused() -> None:
 def test_queries() -> None:
     assert target("/x", {"a": True, "b": False, "c": None, "d": 0, "e": ["1", "2"]}) == "/x?a=1&d=0&e=1&e=2"
     assert target("/x", {"a": None}) == "/x"
+
+
+@given(st.text(max_size=50))
+def test_it_quotes_as_the_standard_library_does(text: str) -> None:
+    assert quote(text, "/:@") == urllib.parse.quote(text, "/:@")
+    assert quote(text) == urllib.parse.quote(text, "")
+
+
+def test_words_that_are_no_utf8_keep_their_bytes() -> None:
+    assert quote(os.fsdecode(b"a\xff b")) == "a%FF%20b"

@@ -112,9 +112,17 @@ def test_the_command_line_imports_no_part_and_nothing_large() -> None:
     modules = done.stdout.splitlines()[-1].split()
     parts = {name.split(".")[1] for name in modules if name.startswith("insula.")}
     assert parts <= {"cli", "paths", "errors", "__main__"}
-    assert not {"asyncio", "aiohttp", "http.client", "subprocess", "logging", "argparse", "tempfile"} & set(
-        modules
-    )
+    assert not {
+        "asyncio",
+        "aiohttp",
+        "urllib.parse",
+        "dataclasses",
+        "http.client",
+        "subprocess",
+        "logging",
+        "argparse",
+        "tempfile",
+    } & set(modules)
 
 
 def test_a_closed_pipe_is_no_trace(engine: Any, answer: Callable[..., bytes]) -> None:

@@ -223,7 +223,7 @@ def test_commit(engine: Any, answer: Callable[..., bytes]) -> None:
     assert engine.insula("commit", *words).out == "sha256:0\n"
     assert engine.insula("commit", "c").status == 0
     assert engine.targets == [
-        "POST /commit?container=c&repo=host%3A5000%2Fa&tag=1&author=me&comment=why&changes=CMD+x&changes=USER+y&pause=0",
+        "POST /commit?container=c&repo=host%3A5000%2Fa&tag=1&author=me&comment=why&changes=CMD%20x&changes=USER%20y&pause=0",
         "POST /commit?container=c&pause=1",
     ]
 

@@ -79,7 +79,7 @@ def test_import(engine: Any) -> None:
     ran = engine.insula("import", "-c", "CMD sh", "-c", "USER 1", "-m", "why", "-", "a:1", input=b"tar")
     assert (ran.status, ran.out) == (0, "sha256:0\n")
     assert engine.requests[0].target == (
-        "/images/create?fromSrc=-&repo=a&tag=1&message=why&changes=CMD+sh&changes=USER+1"
+        "/images/create?fromSrc=-&repo=a&tag=1&message=why&changes=CMD%20sh&changes=USER%201"
     )
     assert engine.insula("import", "http://x/y.tar").status == 1
 

@@ -49,7 +49,7 @@ def test_top_passes_the_arguments_of_ps_on(answer: Any, engine: Any) -> None:
     engine.on("GET /containers/web/top", answer({"Titles": ["PID", "CMD"], "Processes": [["1", "a\x1bb"]]}))
     ran = engine.insula("top", "web", "-o", "pid,cmd")
     assert ran.out == "PID   CMD\n1     a b\n"
-    assert engine.targets[-1] == "GET /containers/web/top?ps_args=-o+pid%2Ccmd"
+    assert engine.targets[-1] == "GET /containers/web/top?ps_args=-o%20pid%2Ccmd"
     engine.insula("container", "top", "web")
     assert engine.targets[-1] == "GET /containers/web/top"
 
