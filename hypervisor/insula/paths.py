@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from insula.errors import InvalidArgument
-
-SOCKET_PATH_MAX = 107  # sizeof(sockaddr_un.sun_path) - 1, unix(7)
+from insula.run_folder import SOCKET_NAME, SOCKET_PATH_MAX, find_run_folder
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where images/ and guest-agent/ lie beside hypervisor/."""
@@ -108,7 +107,7 @@ class Paths(NamedTuple):
     # -- run directory
     @property
     def socket(self) -> Path:
-        return self.run / "docker.sock"
+        return self.run / SOCKET_NAME
 
     @property
     def pid_file(self) -> Path:
@@ -161,13 +160,9 @@ class Paths(NamedTuple):
 
 def find_paths() -> Paths:
     """The paths of this user: from INSULA_HOME and INSULA_RUN, else the usual places of root or of the user."""
-    user_home = Path(os.environ.get("HOME", "/"))
-    if os.geteuid() == 0:
-        home, run = Path("/var/lib/insula"), Path("/run/insula")
-    else:
+    home = Path("/var/lib/insula")
+    if os.geteuid() != 0:
         data = os.environ.get("XDG_DATA_HOME")
+        user_home = Path(os.environ.get("HOME", "/"))
         home = (Path(data) if data else user_home / ".local/share") / "insula"
-        run = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/insula-{os.geteuid()}") / "insula"
-    home = Path(os.environ.get("INSULA_HOME") or home).absolute()
-    run = Path(os.environ.get("INSULA_RUN") or run).absolute()
-    return Paths(home, run)
+    return Paths(Path(os.environ.get("INSULA_HOME") or home).absolute(), Path(find_run_folder()))

@@ -10,12 +10,18 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 from insula.cli.client import Client
+from insula.cli.daemon_find import open_client
 from insula.cli.failure import FAILED, Failure, UsageFailure
 from insula.cli.flags import BOOL, TEXT, Flag, Options, describe, parse
 from insula.cli.verb import Call
 from insula.cli.verbs import describe_all, find_verb
+from insula.run_folder import find_run_folder
+
+if TYPE_CHECKING:
+    from insula.paths import Paths
 
 GLOBAL_FLAGS = (
     Flag("debug", "D", BOOL, "Show where a failure comes from"),
@@ -100,10 +106,14 @@ def connect(host: str) -> Client:
     """The daemon at an address, or this user's own. Raises Failure."""
     if host:
         return Client(parse_host(host))
-    from insula.cli.daemon_start import open_client
-    from insula.paths import find_paths
+    return open_client(find_run_folder(), find_paths)
 
-    return open_client(find_paths())
+
+def find_paths() -> "Paths":
+    """Imported only where a daemon has to be started."""
+    from insula import paths
+
+    return paths.find_paths()
 
 
 def parse_host(text: str) -> str | tuple[str, int]:

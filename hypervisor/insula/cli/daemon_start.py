@@ -1,8 +1,7 @@
-"""The daemon that is there, or a new one: exactly one, however many commands want it at the same time.
+"""A new daemon where nobody listens: exactly one, however many commands want it at the same time.
 
-Connect; if nobody listens, take a lock, look again, start `insula daemon` in a session of its own and wait until it
-says that it is ready, a minute at most. What it says instead is shown. Never starts one for an address that was
-named with -H.
+Takes a lock, looks again, starts `insula daemon` in a session of its own and waits until it says that it is ready, a
+minute at most. What it says instead is shown.
 """
 
 import fcntl
@@ -15,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from insula.cli.client import Client, connect
-from insula.cli.failure import Disconnected, Failure
-from insula.paths import SOCKET_PATH_MAX, Paths
+from insula.cli.daemon_find import try_connect
+from insula.cli.failure import Disconnected
+from insula.paths import Paths
 
 if TYPE_CHECKING:
     import subprocess
@@ -29,28 +28,6 @@ SILENT_SECONDS = 1.0
 READY = b"ready"
 ALREADY = "a daemon is running already"
 TAIL_BYTES = 2000
-NOBODY = (FileNotFoundError, ConnectionRefusedError)
-
-
-def open_client(paths: Paths) -> Client:
-    """A client of this user's daemon, which is started if it has to be. Raises Disconnected."""
-    address = str(paths.socket)
-    if len(os.fsencode(address)) > SOCKET_PATH_MAX:
-        raise Failure(
-            f"the run directory {paths.run} is too long for a socket's path (set INSULA_RUN to a shorter one)"
-        )
-    end = try_connect(address) or start_and_connect(paths, address)
-    return Client(address, end)
-
-
-def try_connect(address: str) -> socket.socket | None:
-    """None if nobody listens. Raises Disconnected for what a new daemon would not mend."""
-    try:
-        return connect(address)
-    except NOBODY:
-        return None
-    except OSError as error:
-        raise Disconnected(f"cannot connect to the daemon at {address}: {error.strerror or error}") from error
 
 
 def start_and_connect(paths: Paths, address: str) -> socket.socket:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from insula.cli.daemon_start import open_client, start_lock, try_connect
+from insula.cli.daemon_find import open_client, try_connect
+from insula.cli.daemon_start import start_lock
 from insula.cli.failure import Disconnected, Failure
 from insula.paths import Paths
 
@@ -72,9 +73,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program
 
 def test_one_is_started_in_a_session_of_its_own(program: Program) -> None:
     program.write(SERVES)
-    with open_client(program.paths):
+    with open_client(str(program.paths.run), lambda: program.paths):
         pass
-    with open_client(program.paths):
+    with open_client(str(program.paths.run), lambda: program.paths):
         pass
     ((pid, session, folder),) = program.starts
     assert (session, folder) == (pid, "/")
@@ -87,7 +88,7 @@ def test_many_at_the_same_time_start_one(program: Program) -> None:
 
     def want() -> None:
         try:
-            with open_client(program.paths):
+            with open_client(str(program.paths.run), lambda: program.paths):
                 pass
         except Failure as failure:
             failures.append(failure)
@@ -103,13 +104,13 @@ def test_many_at_the_same_time_start_one(program: Program) -> None:
 def test_its_own_words_are_told(program: Program) -> None:
     program.write('os.write(fd, b"config.toml is not TOML\\n")')
     with pytest.raises(Disconnected, match=r"did not start: config.toml is not TOML$"):
-        open_client(program.paths)
+        open_client(str(program.paths.run), lambda: program.paths)
 
 
 def test_the_trace_of_one_that_fell_is_told(program: Program) -> None:
     program.write("import nothing_that_is_there")
     with pytest.raises(Disconnected, match="No module named 'nothing_that_is_there'"):
-        open_client(program.paths)
+        open_client(str(program.paths.run), lambda: program.paths)
 
 
 def test_one_without_a_word_shows_the_log(program: Program) -> None:
@@ -117,7 +118,7 @@ def test_one_without_a_word_shows_the_log(program: Program) -> None:
     program.paths.home.mkdir()
     program.paths.daemon_log.write_text("one\ntwo\n")
     with pytest.raises(Disconnected, match=r"without a word\nthe end of .*daemon.log:\none\ntwo"):
-        open_client(program.paths)
+        open_client(str(program.paths.run), lambda: program.paths)
 
 
 def test_one_that_is_just_ending_is_waited_for(program: Program) -> None:
@@ -126,7 +127,7 @@ def test_one_that_is_just_ending_is_waited_for(program: Program) -> None:
         'if open(folder + "/starts").read().count("\\n") < 3:\n'
         '    os.write(fd, b"a daemon is running already for x (pid 1)\\n"); sys.exit(1)\n' + SERVES
     )
-    with open_client(program.paths):
+    with open_client(str(program.paths.run), lambda: program.paths):
         pass
     assert len(program.starts) == 3
 
@@ -143,7 +144,7 @@ def test_what_a_new_daemon_would_not_mend_starts_none(program: Program) -> None:
     program.write(SERVES)
     program.paths.run.write_text("a file where a folder should be")
     with pytest.raises(Disconnected, match="cannot connect"):
-        open_client(program.paths)
+        open_client(str(program.paths.run), lambda: program.paths)
     assert program.starts == []
 
 
@@ -158,12 +159,12 @@ def test_the_lock_is_private_and_let_go(tmp_path: Path) -> None:
 def test_a_run_directory_that_cannot_be_is_named() -> None:
     paths = Paths(Path("/proc/nothing"), Path("/proc/nothing"))
     with pytest.raises(Disconnected, match="cannot use the run directory /proc/nothing"):
-        open_client(paths)
+        open_client(str(paths.run), lambda: paths)
 
 
 def test_too_long_a_run_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="too long"):
-        open_client(Paths(tmp_path, tmp_path / ("x" * 120)))
+        open_client(f"{tmp_path}/{'x' * 120}", lambda: Paths(tmp_path, tmp_path))
 
 
 def test_an_address_that_is_named_starts_nothing(tmp_path: Path) -> None:
