@@ -48,6 +48,11 @@ int cgroup_make(const struct boot_document *boot, struct failure *failure)
 	return limits_set(boot, failure);
 }
 
+void cgroup_make_spare(void)
+{
+	mkdir(CGROUP_FOLDER, 0755); /* if this fails, the next container's own attempt says so */
+}
+
 int cgroup_open(const char *folder, struct failure *failure)
 {
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

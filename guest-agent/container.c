@@ -18,9 +18,13 @@
 #include "report.h"
 #include "scope.h"
 
+/* The template's and the pool clone's: after each, things are made ready for the container that follows. After that one
+ * hardly another comes. */
+#define REHEARSALS 2
 #define SPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
-static bool up, on_disks, frozen, has_stopped;
+static bool up, on_disks, frozen;
+static unsigned stops;
 static int main_pidfd = -1;
 
 bool container_is_up(void)
@@ -222,9 +226,10 @@ int container_stop(struct failure *failure)
 	if (root_unmount(failure) < 0)
 		return -1;
 	cgroup_remove();
-	if (!has_stopped)
-		network_make_spare(); /* for the container that follows a rehearsal; there is hardly ever a third */
-	has_stopped = true;
+	if (stops++ < REHEARSALS) {
+		network_make_spare();
+		cgroup_make_spare();
+	}
 	return 0;
 }
 

@@ -40,6 +40,7 @@ int cgroup_kill(const char *folder, struct failure *); /* kills all and waits fo
 int cgroup_freeze(bool frozen, struct failure *);
 int cgroup_signal(int number, struct failure *);
 void cgroup_remove(void);
+void cgroup_make_spare(void); /* so that the next cgroup_make finds it made */
 int write_text(const char *path, const char *text);
 int read_text(const char *path, char *text, size_t size); /* how much, with a NUL behind; what does not fit is left */
 

@@ -13,6 +13,7 @@ from boot_paths import DEFAULT, MACHINES, PLATFORMS, fresh_run, is_running, orig
 from insula.agent.limits import Limits
 from insula.config import Config
 from insula.errors import InvalidArgument, NotFound, Unavailable
+from insula.guest.blank_disk import VERSION, copy_sparse
 from insula.guest.guests import Guests
 from insula.machine.machine import find_pid
 from insula.machine.spec import MEMORY_CLASSES
@@ -31,7 +32,7 @@ def home() -> Path:
 def disk(tmp_path: Path, home: Path) -> Path:
     """An empty writable disk."""
     made = tmp_path / "writable.ext4"
-    made.write_bytes((home / "kernels" / "rehearsal.ext4").read_bytes())
+    copy_sparse(home / "kernels" / f"rehearsal-{VERSION}.ext4", made)
     return made
 
 

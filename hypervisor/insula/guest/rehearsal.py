@@ -18,11 +18,11 @@ from insula import process
 from insula.agent.boot_document import BootDocument
 from insula.agent.session import Session
 from insula.errors import Unavailable
+from insula.guest.blank_disk import SIZE, VERSION, copy_sparse, make_blank
 from insula.machine.machine import Machine
 from insula.machine.platform import Platform
 from insula.paths import SOURCE_ROOT, Paths
 
-WRITABLE_BYTES = 64 << 20
 TIMEOUT = 60.0
 
 
@@ -45,9 +45,9 @@ async def open_stage(paths: Paths, platform: Platform) -> Stage:
     layer = paths.kernels / f"rehearsal-{hashlib.sha256(content).hexdigest()[:16]}.squashfs"
     if not layer.exists():
         await _make_layer(paths, content, layer)
-    blank = paths.kernels / "rehearsal.ext4"
+    blank = paths.kernels / f"rehearsal-{VERSION}.ext4"
     if not blank.exists():
-        await _make_blank(paths, blank)
+        await make_blank(blank, SIZE, paths.staging)
     return Stage(layer, blank)
 
 
@@ -68,21 +68,12 @@ async def _make_layer(paths: Paths, program: bytes, layer: Path) -> None:
     shutil.rmtree(tree)
 
 
-async def _make_blank(paths: Paths, blank: Path) -> None:
-    made = paths.staging / blank.name
-    await asyncio.to_thread(made.write_bytes, b"")
-    os.truncate(made, WRITABLE_BYTES)
-    features = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
-    await process.run([process.tool("mkfs.ext4"), "-q", "-F", "-E", features, str(made)], timeout=60)
-    made.rename(blank)
-
-
 async def rehearse(
     paths: Paths, machine: Machine, session: Session, stage: Stage, document: BootDocument
 ) -> None:
     """Runs the document's container once in an idle guest, with layer 0 and the writable disk, and stops it."""
     scratch = paths.staging / f"rehearsal-{machine.id}.ext4"
-    await asyncio.to_thread(shutil.copyfile, stage.blank, scratch)
+    await asyncio.to_thread(copy_sparse, stage.blank, scratch)
     try:
         await machine.attach_disk("layer0", stage.layer, read_only=True)
         await machine.attach_disk("writable", scratch, read_only=False)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from insula.container.writable import SIZE, WritableDisks, copy_sparse, journal_size
+from insula.container.writable import WritableDisks
+from insula.guest.blank_disk import SIZE, copy_sparse, journal_size
 from insula.paths import Paths
 from insula.process import tool
 
