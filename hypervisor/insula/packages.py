@@ -150,7 +150,7 @@ async def _fetch_both(state: Path, archive: str, both: str) -> tuple[str, float]
     """Fetches the lists of both archives. Why there are none of the security archive's, or empty; and for how many
     seconds that may stand."""
     try:
-        await _fetch_lists(state, both)
+        await _fetch_lists(state, both, "-o", "APT::Update::Error-Mode=any")  # out of reach is unread too
     except Internal as error:
         said = str(error).partition("E: ")[2].partition("\n")[0] or str(error)
         if _has_security_lists(state):
@@ -176,9 +176,11 @@ def _read_gap(state: Path) -> str:
         return ""
 
 
-async def _fetch_lists(state: Path, sources: str) -> None:
+async def _fetch_lists(state: Path, sources: str, *options: str) -> None:
     (state / "sources.list").write_text(sources)
-    await process.run([process.tool("apt-get"), *_options(state), "update"], timeout=UPDATE_TIMEOUT)
+    # apt 2.6 waits for ever for a retry that it has put off, once the other archive's lists are there
+    argv = [process.tool("apt-get"), *_options(state), *options, "-o", "Acquire::Retries=0", "update"]
+    await process.run(argv, timeout=UPDATE_TIMEOUT)
 
 
 def _options(state: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,21 @@ async def test_a_security_archive_that_cannot_be_read_is_told(
     pass_time(paths, 4000)
     assert await newest(paths) == "linux-image-6.2-s390x"
     assert await find_gap(paths, ARCHITECTURE) == ""
+
+
+async def test_a_security_archive_out_of_reach_is_told(paths: Paths, mirror: Mirror) -> None:
+    """apt by itself takes that for a passing trouble, and for success."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    settings = f'mirror = "{mirror.url}/debian"\nsecurity_mirror = "http://127.0.0.1:{port}/gone"\n'
+    paths.config.write_text(settings)
+    assert await newest(paths) == "linux-image-6.1-s390x"
+    assert (await find_gap(paths, ARCHITECTURE)).startswith(
+        "the mirror's security archive cannot be read: Failed"
+    )
+    paths.config.write_text(mirror.settings)
+    pass_time(paths, 4000)
+    assert await newest(paths) == "linux-image-6.2-s390x"
 
 
 async def test_what_the_security_archive_had_does_not_give_way_to_older(

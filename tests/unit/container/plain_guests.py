@@ -201,7 +201,12 @@ class PlainGuests:
     @contextlib.asynccontextmanager
     async def _hold(self, id: str, pid: int, origin: str) -> AsyncIterator[PlainGuest]:
         machine = PlainMachine(self.folder, id, HeldProcess(pid))
-        session = None if origin == "adopted" else await _connect(self.folder / f"{id}.socket")
+        try:
+            session = None if origin == "adopted" else await _connect(self.folder / f"{id}.socket")
+        except BaseException:  # broken off while it comes up
+            machine.held.send(9)
+            machine.held.close()
+            raise
         guest = self.last = PlainGuest(machine, session, origin)
         try:
             yield guest

@@ -157,7 +157,7 @@ async def run_seed(daemon: Daemon, seed: int) -> None:
             await asyncio.sleep(0.01)
         counts.append(len(descriptors()))
         assert list((daemon.paths.home / "containers").iterdir()) == []
-    assert counts[-1] <= counts[0] + 1, (counts, descriptors())
+    assert counts[-1] <= counts[0] + 1, f"{counts}\n" + "\n".join(sorted(descriptors()))
     for name in ("first", "name0", "name1", "name2"):
         await daemon.containers.remove(await daemon.create("true", name=name))
 
