@@ -53,17 +53,18 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def fetch(port: int, host: str = "127.0.0.1") -> str:
+def fetch(port: int, host: str = "127.0.0.1", tries: int = 100) -> str:
     """A server in a container that has just started may not listen yet: its connection is cut short then."""
-    last: Exception | None = None
-    for _ in range(100):
+    last: OSError | None = None
+    for _ in range(tries):
         try:
             with urllib.request.urlopen(f"http://{host}:{port}/", timeout=10) as answer:
                 return str(answer.read().decode().strip())
         except OSError as error:
             last = error
             time.sleep(0.1)
-    raise AssertionError(last)
+    assert last is not None
+    raise last
 
 
 @BOTH

@@ -51,6 +51,7 @@ class Netd:
         actions: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
             "state": self._state, "bridge": self._bridge, "unbridge": self._unbridge, "join": self._join,
             "leave": self._leave, "hosts": self._hosts, "unpublish": self._unpublish, "names": self._name,
+            "retarget": self._retarget,
         }  # fmt: skip
         what = request["do"]
         if what == "taps":
@@ -124,6 +125,10 @@ class Netd:
             held.cut()
         forward = UdpForward if listener.type == socket.SOCK_DGRAM else TcpForward
         self._ports[key] = forward(listener, target)
+
+    async def _retarget(self, request: dict[str, Any]) -> None:
+        if held := self._ports.get(request["key"]):
+            held.lead(unpack_target(request["target"]))
 
     async def _unpublish(self, request: dict[str, Any]) -> None:
         if held := self._ports.pop(request["key"], None):
