@@ -1,6 +1,7 @@
 """Networks that come to a running container and go from it, several at a time, and links; through the docker command."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -99,15 +100,13 @@ def test_networks_come_to_a_running_container_and_go(networks: Words) -> None:
     docker.succeed("network", "connect", "left", "roamer")
     assert devices(docker, "roamer") == {"lo", "eth0"}
     assert default_route(docker, "roamer") == ["10.88.0.1", "eth0"]
-    events = docker.succeed(
-        "events", "--since", "1h", "--until", "0s", "--filter", "type=network", "--format", "{{json .}}"
-    )
     id = docker.inspect("roamer")["Id"]
-    told = [json.loads(line) for line in events.splitlines()]
+    query = f'since=0&until={time.time():.9f}&filters={{"type":["network"]}}'
+    told = [json.loads(line) for line in docker.daemon.request("GET", f"/events?{query}").body.splitlines()]
     mine = [
-        (e["Action"], e["Actor"]["Attributes"]["name"])
-        for e in told
-        if e["Actor"]["Attributes"].get("container") == id
+        (event["Action"], event["Actor"]["Attributes"]["name"])
+        for event in told
+        if event["Actor"]["Attributes"].get("container") == id
     ]
     assert mine == [
         ("connect", "left"), ("connect", "right"), ("disconnect", "left"), ("disconnect", "right"), ("connect", "left"),
