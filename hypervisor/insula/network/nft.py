@@ -149,7 +149,7 @@ def _lease_rules_6(rule: str, own: list[IPv4Address | IPv6Address]) -> list[str]
     """In neighbour messages the target, which is what others learn, is at byte 8 of the ICMPv6 message."""
     lines = [
         f"{rule} icmpv6 type {{ nd-router-advert, nd-redirect }} drop",
-        f"{rule} ip6 nexthdr udp udp sport 547 drop",
+        f"{rule} meta protocol ip6 udp sport 547 drop",  # behind whatever other headers
     ]
     for address in own:
         target = f"@th,64,128 {int(address):#x}"
