@@ -43,6 +43,7 @@ from frames import (
 from boot_paths import make_folder
 from insula.network.child import find_child
 from insula.network.client import NetdClient, open_netd
+from insula.network.hostward import PORT
 from insula.network.message import pack
 from insula.network.names import Holder
 from insula.network.namespace import name_of
@@ -74,10 +75,10 @@ class Walls:
     devices: dict[str, Device] = field(default_factory=dict)
     rounds: int = 0
 
-    async def join(self, name: str, host: Host, bridge: Bridge) -> None:
+    async def join(self, name: str, host: Host, bridge: Bridge, hostward: bool = False) -> None:
         addresses = tuple(ip_address(text) for text in (host.four, host.six))
         lease, holder = (
-            Lease(name, bridge.name, host.mac, addresses),
+            Lease(name, bridge.name, host.mac, addresses, hostward),
             Holder(name, bridge.name, (name,), addresses),
         )
         await self.netd.call("join", lease=pack(lease), holder=pack(holder))
@@ -349,6 +350,24 @@ async def test_a_gateway_answers_names_and_nothing_else(walls: Walls) -> None:
     assert [f[47] for f in heard if f[12:14] == struct.pack("!H", IPV4) and f[23] == TCP] == [0x12], (
         "SYN, ACK"
     )
+
+
+async def test_the_way_to_the_host_is_its_holders_alone(walls: Walls) -> None:
+    gateway = await walls.mac_of(LEFT)
+
+    async def knock(target: str, port: int) -> list[int]:
+        """The flags of what comes back."""
+        knocked = ether(A.mac, gateway, IPV4, ip(A.four, target, TCP, syn(A.four, target, port)))
+        heard = await walls.asks(knocked, gateway)
+        return [f[47] for f in heard if f[12:14] == struct.pack("!H", IPV4) and f[23] == TCP]
+
+    await walls.join("b", B, LEFT, hostward=True)
+    assert await knock("10.9.0.1", 22) == await knock("10.9.0.1", PORT) == []
+    await walls.join("a", A, LEFT, hostward=True)
+    assert (await knock("10.9.0.1", 4022))[:1] == [0x12], "SYN, ACK"
+    assert await knock("10.10.0.1", 22) == await knock(OF_THE_HOST[0], 22) == []
+    await walls.join("a", A, LEFT)
+    assert await knock("10.9.0.1", 4023) == await knock("10.9.0.1", PORT) == []
 
 
 async def test_names_are_answered_over_ipv6_and_rubbish_is_not(walls: Walls) -> None:

@@ -63,12 +63,18 @@ class Leases:
         """As Docker chooses a gateway: the highest priority, then the first by name; those that lead out first."""
         return tuple(sorted(self.endpoints, key=lambda e: (e.internal, -e.gateway_priority, e.network)))
 
+    @property
+    def host_endpoint(self) -> Endpoint | None:
+        """The network at whose gateway the host is reached, where that was asked for."""
+        return next((endpoint for endpoint in self.in_order if endpoint.hostward), None)
+
     def gateway_endpoint(self, version: int) -> Endpoint | None:
         """The network that the default route of IPv4 or IPv6 leads through."""
         return next((e for e in self.in_order if not e.internal and e.gateway(version)), None)
 
 
 NO_LEASES = Leases()
+HOST_GATEWAY = "host-gateway"
 
 
 def wishes(spec: ContainerSpec) -> tuple[EndpointSpec, ...]:
@@ -129,12 +135,27 @@ def hosts_lines(spec: ContainerSpec, settings: Settings, leases: Leases) -> str:
     called = settings.hostname
     if spec.domainname:
         called = f"{settings.hostname}.{spec.domainname} {settings.hostname}"
-    lines = [f"{entry.partition(':')[2]}\t{entry.partition(':')[0]}" for entry in spec.extra_hosts]
+    lines = []
+    for entry in spec.extra_hosts:
+        name, _, address = entry.partition(":")
+        lines += [f"{one}\t{name}" for one in _addresses(address, leases)]
     for linked in leases.linked:
         lines += [f"{address}\t{' '.join(linked.names)}" for address in linked.addresses]
     for endpoint in leases.endpoints:
         lines += [f"{interface.ip}\t{called}" for interface in endpoint.interfaces]
     return "".join(f"{line}\n" for line in lines)
+
+
+def wants_host(spec: ContainerSpec) -> bool:
+    """Whether the container is to reach the host."""
+    return any(entry.partition(":")[2] == HOST_GATEWAY for entry in spec.extra_hosts)
+
+
+def _addresses(text: str, leases: Leases) -> tuple[str, ...]:
+    """What `--add-host` gives a name."""
+    if text != HOST_GATEWAY:
+        return (text.strip("[]"),)
+    return () if leases.host_endpoint is None else leases.host_endpoint.gateways
 
 
 def resolv_conf(spec: ContainerSpec, leases: Leases, search: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
 
-from insula.container.leases import Leases, Linked, published, wishes
+from insula.container.leases import Leases, Linked, published, wants_host, wishes
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec
 from insula.errors import Conflict, InvalidArgument, Unavailable
@@ -74,6 +74,8 @@ class Joined:
         for wish in wishes(spec):
             endpoints.append(self.choose(wish, spec, settings, name))
             self.leases = Leases(tuple(endpoints))
+        if wants_host(spec) and self.leases.host_endpoint is None:
+            raise InvalidArgument("host-gateway needs a network that is not internal", "--network bridge")
         if not endpoints:
             return
         for wanted in published(spec, settings):
@@ -84,7 +86,8 @@ class Joined:
     def choose(self, wish: EndpointSpec, spec: ContainerSpec, settings: Settings, name: str) -> Endpoint:
         """An endpoint's addresses, taken from now on. Raises NotFound, Forbidden, InvalidArgument."""
         called = (name, *wish.aliases, self._container[:SHORT], settings.hostname)
-        return self.networks.lease(wish, self._container, tuple(dict.fromkeys(called)), spec.dns)
+        names = tuple(dict.fromkeys(called))
+        return self.networks.lease(wish, self._container, names, spec.dns, hostward=wants_host(spec))
 
     async def join(self, guest: Guest, domain: str) -> None:
         """Each tap into its network, each port carried. Raises InsulaError."""

@@ -73,7 +73,7 @@ def check_mac(mac: str) -> None:
 class Endpoint:
     """The lease: what a container has on a network while it runs. addresses: with their prefixes; gateways: of the
     same subnets, in the same order; names: what others find it by; links: names that it alone finds others by, with
-    theirs; dns: name servers of its own choice."""
+    theirs; dns: name servers of its own choice; hostward: the host is reached at its gateway."""
 
     id: str
     network_id: str
@@ -90,6 +90,7 @@ class Endpoint:
     gateway_priority: int = 0
     dns: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    hostward: bool = False
 
     def gateway(self, version: int) -> str:
         """Of IPv4 or IPv6; empty if it has no address of that kind."""

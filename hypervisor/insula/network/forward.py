@@ -73,24 +73,16 @@ class TcpForward:
         target = self.target
         if target is None:
             with client:
-                _reset(client)
+                reset(client)
             return
         with client, socket.socket(target.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as server:
-            for end in (client, server):
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     await asyncio.get_running_loop().sock_connect(server, (str(target.address), target.port))
             except (OSError, TimeoutError):
-                _reset(client)
+                reset(client)
                 return
-            try:
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(_move(client, server))
-                    both.create_task(_move(server, client))
-            except* OSError:
-                _reset(client)
-                _reset(server)
+            await join(client, server)
 
     def lead(self, target: Target | None) -> None:
         """Leads elsewhere from now on. The connections that there are end: their container has left that address."""
@@ -110,7 +102,20 @@ class TcpForward:
             task.cancel()
 
 
-def _reset(end: socket.socket) -> None:
+async def join(client: socket.socket, server: socket.socket) -> None:
+    """Carries bytes both ways until both have ended; a failure of one is the other's too."""
+    for end in (client, server):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_move(client, server))
+            both.create_task(_move(server, client))
+    except* OSError:
+        reset(client)
+        reset(server)
+
+
+def reset(end: socket.socket) -> None:
     """So that its close tells the other side of the failure."""
     with contextlib.suppress(OSError):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

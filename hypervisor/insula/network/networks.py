@@ -157,9 +157,16 @@ class Networks:
     # -- leases
 
     def lease(
-        self, wish: EndpointSpec, container: str, names: tuple[str, ...], dns: tuple[str, ...]
+        self,
+        wish: EndpointSpec,
+        container: str,
+        names: tuple[str, ...],
+        dns: tuple[str, ...],
+        *,
+        hostward: bool = False,
     ) -> Endpoint:
-        """Addresses on a network for one run. Raises NotFound, Forbidden (taken, or none free), InvalidArgument."""
+        """Addresses on a network for one run. hostward: the host is to be reached at its gateway, if it leads out.
+        Raises NotFound, Forbidden (taken, or none free), InvalidArgument."""
         network = self.check(wish)
         taken = self._taken(network)
         addresses, gateways = [], []
@@ -192,6 +199,7 @@ class Networks:
             links=()
             if network.default
             else tuple((alias, target) for target, alias in map(parse_link, wish.links)),
+            hostward=hostward and not network.spec.internal,
         )
         if any(endpoint.mac == other.mac for other in self.members(network).values()):
             raise Forbidden(f"the MAC address {endpoint.mac} is in use on network {network.name}")

@@ -43,7 +43,8 @@ class Attachment:
     @property
     def lease(self) -> Lease:
         end = self.endpoint
-        return Lease(self.tap, end.bridge, end.mac, tuple(address.ip for address in end.interfaces))
+        addresses = tuple(address.ip for address in end.interfaces)
+        return Lease(self.tap, end.bridge, end.mac, addresses, end.hostward)
 
     @property
     def holder(self) -> Holder:
