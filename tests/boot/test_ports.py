@@ -5,6 +5,7 @@ The long ones are `soak`; a tenth of each is in every run.
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import urllib.request
@@ -142,7 +143,7 @@ def test_a_port_in_use_leaves_none_of_the_others(docker: Words) -> None:
 
 
 def test_sctp_is_refused_by_name(docker: Words) -> None:
-    assert "sctp" in docker.fail(125, "create", "-p", "80/sctp", "busybox")
+    assert "sctp" in docker.fail(1, "create", "-p", "80/sctp", "busybox")
 
 
 def in_turn(where: tuple[str, int], count: int) -> None:
@@ -189,4 +190,5 @@ def test_the_peer_is_the_gateway(docker: Words) -> None:
         f"http://127.0.0.1:{port_of(docker, 'seer')}/cgi-bin/who", timeout=60
     ) as answer:
         seen = answer.read().decode().strip()
-    assert seen.removeprefix("::ffff:").strip("[]") == docker.inspect("seer")["NetworkSettings"]["Gateway"]
+    found = re.search(r"[0-9.]{7,}", seen)  # busybox may write it as an IPv6 address
+    assert found and found.group() == docker.inspect("seer")["NetworkSettings"]["Gateway"]
