@@ -235,7 +235,9 @@ class Containers:
 
     async def remove_link(self, reference: str) -> None:
         """reference: `own/alias`, a link of the default network, gone from the next start on. Raises NotFound."""
-        name, _, alias = reference.strip("/").rpartition("/")
+        name, slash, alias = reference.strip("/").rpartition("/")
+        if not slash:
+            raise NotFound(f"No such link: {reference[:200]}", "a link is CONTAINER/ALIAS")
         await unlink_alias(self._registry.find(name), alias)
 
     async def resize(self, reference: str, rows: int, columns: int) -> None:
