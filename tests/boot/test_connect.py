@@ -1,9 +1,10 @@
 """Networks that come to a running container and go from it, several at a time, and links; through the docker command."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
@@ -242,3 +243,48 @@ def test_a_link_of_a_users_network_is_a_name_for_one(networks: Words) -> None:
     docker.sleeper("--name", "another", "--network", "right")
     assert reaches(docker, "another", "web")
     assert not reaches(docker, "another", "other")
+
+
+def record_of(daemon: DaemonProcess, id: str) -> dict[str, Any]:
+    with closing(sqlite3.connect(daemon.home / "insula.db")) as database:
+        (text,) = database.execute(
+            "SELECT document FROM record WHERE kind = 'container' AND id = ?", (id,)
+        ).fetchone()
+    return dict(json.loads(text))
+
+
+def write_record(daemon: DaemonProcess, record: dict[str, Any]) -> None:
+    """While no daemon is there."""
+    with closing(sqlite3.connect(daemon.home / "insula.db")) as database, database:
+        words = (json.dumps(record), record["id"])
+        database.execute("UPDATE record SET document = ? WHERE kind = 'container' AND id = ?", words)
+
+
+def test_what_a_daemon_died_in_the_next_one_finishes(new_daemon: Callable[..., DaemonProcess]) -> None:
+    """The record has it, and the guest does not know yet: of a network that came, and of one that went."""
+    daemon = new_daemon()
+    docker = Words(daemon)
+    docker.succeed("network", "create", "left")
+    docker.succeed("network", "create", "right")
+    serve(docker, "web", "--network", "right")
+    id = docker.sleeper("--name", "roamer", "--network", "left")
+    alone = record_of(daemon, id)
+    docker.succeed("network", "connect", "right", "roamer")
+    both = record_of(daemon, id)
+    docker.succeed("network", "disconnect", "right", "roamer")
+    assert devices(docker, "roamer") == {"lo", "eth0"}
+
+    daemon.kill()
+    write_record(daemon, both | {"leases": both["leases"] | {"unsettled": [1]}})
+    daemon.start()
+    assert devices(docker, "roamer") == {"lo", "eth0", "eth1"}
+    assert docker.succeed("exec", "roamer", "wget", "-qO-", "http://web/").strip() == "web"
+    assert record_of(daemon, id)["leases"]["unsettled"] == []
+
+    daemon.kill()
+    write_record(daemon, alone | {"leases": alone["leases"] | {"unsettled": [1]}})
+    daemon.start()
+    assert devices(docker, "roamer") == {"lo", "eth0"}
+    assert not reaches(docker, "roamer", on(docker, "web")["right"]["IPAddress"])
+    docker.succeed("rm", "-f", "roamer", "web")
+    docker.succeed("network", "rm", "left", "right")

@@ -241,3 +241,29 @@ def test_networks_that_a_machine_cannot_have_are_refused_with_what_to_use(docker
     assert "network=host cannot be had" in said and "publish ports instead" in said
     said = docker.fail(125, "run", "--rm", "--network", "container:web", "busybox", "true")
     assert "a machine of its own" in said and "put both containers on one network" in said
+
+
+@BOTH
+def test_what_is_asked_of_names(pair: Words) -> None:
+    """--dns, --dns-search, --dns-option, aliases in turn, reverse look-ups, and other names by the host's resolver."""
+    docker = pair
+    said = docker.run(
+        "--network", "left", "--dns-search", "example.org", "--dns-option", "timeout:9", "--add-host", "six:fd00::9",
+        "busybox", "cat", "/etc/resolv.conf", "/etc/hosts",
+    )  # fmt: skip
+    gateway = docker.inspect("web")["NetworkSettings"]["Networks"]["left"]["Gateway"]
+    assert f"nameserver {gateway}\n" in said
+    assert "search example.org\n" in said and "options timeout:9\n" in said
+    assert "fd00::9\tsix\n" in said
+    docker.sleeper("--name", "twin", "--network", "left", "--network-alias", "www")
+    addresses = {
+        docker.inspect(name)["NetworkSettings"]["Networks"]["left"]["IPAddress"] for name in ("web", "twin")
+    }
+    said = docker.run(
+        "--network", "left", "busybox", "sh", "-c", "for i in 1 2 3 4; do ping -c1 -w9 www | head -n1; done"
+    )
+    assert {line.split("(")[1].split(")")[0] for line in said.splitlines()} == addresses
+    address = docker.inspect("web")["NetworkSettings"]["Networks"]["left"]["IPAddress"]
+    said = docker.run("--network", "left", "busybox", "nslookup", address)
+    assert "name = web" in said
+    docker.succeed("rm", "-f", "twin")

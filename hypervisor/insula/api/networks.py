@@ -131,7 +131,8 @@ async def connect(call: Call) -> StreamResponse:
     settings = read_section("EndpointSettings", ENDPOINT, document.get("EndpointConfig") or {}, warnings)
     network = call.engine.networks.find(call.names["id"])
     view = call.engine.containers.inspect(document.get("Container") or "")
-    await call.engine.containers.connect(view.id, decode_endpoint(network.name, settings))
+    wish = decode_endpoint(network.name, settings)
+    await call.engine.containers.connect(view.id, wish, (network.name, network.id))
     return call.empty(200)
 
 

@@ -225,9 +225,9 @@ class Containers:
         await renamed(container, old)
         container.publish("rename", oldName=f"/{old}")
 
-    async def connect(self, reference: str, wish: EndpointSpec) -> None:
+    async def connect(self, reference: str, wish: EndpointSpec, names: tuple[str, ...]) -> None:
         """A further network, at once if it runs. Raises Conflict if it is paused, Forbidden if it has it already."""
-        await connect(self._registry.find(reference), wish)
+        await connect(self._registry.find(reference), wish, names)
 
     async def disconnect(self, reference: str, names: tuple[str, ...]) -> None:
         """Without a network, at once if it runs. Raises Conflict if it is paused, Forbidden if it is not on it."""

@@ -16,19 +16,20 @@ from insula.network.network import NONE
 log = logging.getLogger(__name__)
 
 
-async def connect(container: Container, wish: EndpointSpec) -> None:
-    """Raises Conflict if it is paused or ends, InvalidArgument, Forbidden if it is on it already."""
+async def connect(container: Container, wish: EndpointSpec, names: tuple[str, ...]) -> None:
+    """names: the network's name and id. Raises Conflict if it is paused or ends, InvalidArgument, Forbidden if it has
+    it already."""
     await container.settled()
     container.check(Move.NETWORK)
     if container.status is Status.RUNNING:
         running = container.handles(Move.NETWORK)
         with container.pausing.sending():  # it is not paused meanwhile
             async with running.joined.changing():
-                endpoints = with_network(container, wish)
+                endpoints = with_network(container, wish, names)
                 await link(container, running.guest, running.joined, wish, endpoints=endpoints)
     else:
         container.parts.networks.check(wish)
-        spec = replace(container.record.spec, endpoints=with_network(container, wish))
+        spec = replace(container.record.spec, endpoints=with_network(container, wish, names))
         check_networks(spec)
         await container.change(spec=spec)
 
@@ -78,14 +79,16 @@ async def unlink_alias(container: Container, alias: str) -> None:
     await container.change(links=left)
 
 
-def with_network(container: Container, wish: EndpointSpec) -> tuple[EndpointSpec, ...]:
+def with_network(
+    container: Container, wish: EndpointSpec, names: tuple[str, ...]
+) -> tuple[EndpointSpec, ...]:
     """The endpoints of its spec, and this one. Raises InvalidArgument, Forbidden."""
     spec = container.record.spec
     if spec.network_mode == NONE:
         raise InvalidArgument(
             "container cannot be connected to multiple networks with one of the networks in private (none) mode"
         )
-    if wish.network in (known.network for known in wishes(spec)):
+    if any(known.network in names for known in wishes(spec)):
         raise Forbidden(
             f"endpoint with name {container.record.name} already exists in network {wish.network}"
         )

@@ -22,7 +22,8 @@ from insula.container.signals import parse_signal
 from insula.container.spec_limits import NO_DEVICE_LIMITS, DeviceLimits, Ulimit, check_limits
 from insula.container.sysctls import check_sysctls
 from insula.errors import InvalidArgument
-from insula.network.endpoint import EndpointSpec, parse_link
+from insula.network.endpoint import LINKS_MAX, EndpointSpec, parse_link
+from insula.network.network import NONE
 from insula.network.ports import PortSpec
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -253,6 +254,10 @@ def _check_paths(paths: tuple[str, ...]) -> None:
 def _check_network(spec: ContainerSpec) -> None:
     for link in spec.links:
         parse_link(link)
+    if len(spec.links) > LINKS_MAX:
+        raise InvalidArgument(f"a container has {LINKS_MAX} links at most")
+    if spec.links and spec.network_mode == NONE:
+        raise InvalidArgument("conflicting options: network none and links")
     mode = spec.network_mode
     if mode == "host":
         raise InvalidArgument(

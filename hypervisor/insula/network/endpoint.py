@@ -11,7 +11,7 @@ MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 NAME_MAX = 255
 ALIASES_MAX = 256
 LINK_WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-LINK_MAX = 1024
+LINK_MAX, LINKS_MAX = 512, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class EndpointSpec:
             check_mac(self.mac)
         if len(self.aliases) > ALIASES_MAX:
             raise InvalidArgument(f"a container has {ALIASES_MAX} aliases on a network at most")
-        if len(self.links) > ALIASES_MAX:
-            raise InvalidArgument(f"a container has {ALIASES_MAX} links at most")
+        if len(self.links) > LINKS_MAX:
+            raise InvalidArgument(f"a container has {LINKS_MAX} links at most")
         for link in self.links:
             parse_link(link)
         for alias in self.aliases:

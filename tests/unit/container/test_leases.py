@@ -116,6 +116,13 @@ def test_what_is_no_link(text: str) -> None:
         EndpointSpec("n", links=(text,))
 
 
+def test_there_is_nobody_to_link_to_without_a_network() -> None:
+    with pytest.raises(InvalidArgument, match="conflicting options"):
+        ContainerSpec(image="i", network_mode="none", links=("a:b",))
+    with pytest.raises(InvalidArgument, match="64 links at most"):
+        ContainerSpec(image="i", links=tuple(f"a:b{n}" for n in range(65)))
+
+
 def test_hosts_has_links_before_the_containers_own_addresses() -> None:
     leases = Leases((endpoint("a", 1),), linked=(Linked(("10.0.1.9",), ("db", "web"), ()),))
     spec = ContainerSpec(image="i", extra_hosts=("x:192.0.2.1",))
