@@ -255,15 +255,16 @@ def test_what_is_asked_of_names(pair: Words) -> None:
     assert f"nameserver {gateway}\n" in said
     assert "search example.org\n" in said and "options timeout:9\n" in said
     assert "fd00::9\tsix\n" in said
-    docker.sleeper("--name", "twin", "--network", "left", "--network-alias", "www")
-    addresses = {
-        docker.inspect(name)["NetworkSettings"]["Networks"]["left"]["IPAddress"] for name in ("web", "twin")
-    }
-    said = docker.run(
-        "--network", "left", "busybox", "sh", "-c", "for i in 1 2 3 4; do ping -c1 -w9 www | head -n1; done"
-    )
-    assert {line.split("(")[1].split(")")[0] for line in said.splitlines()} == addresses
     address = docker.inspect("web")["NetworkSettings"]["Networks"]["left"]["IPAddress"]
     said = docker.run("--network", "left", "busybox", "nslookup", address)
     assert "name = web" in said
-    docker.succeed("rm", "-f", "twin")
+    docker.sleeper("--name", "twin", "--network", "left", "--network-alias", "www")
+    try:
+        twin = docker.inspect("twin")["NetworkSettings"]["Networks"]["left"]["IPAddress"]
+        asks = "for i in 1 2 3 4; do nslookup -type=a www; done"  # a libc would put the addresses in its own order
+        said = docker.run("--network", "left", "busybox", "sh", "-c", asks)
+    finally:
+        docker.succeed("rm", "-f", "twin")
+    answers = [block.partition("Name:")[2] for block in said.split("Server:")[1:]]
+    firsts = [block.partition("Address: ")[2].split()[0] for block in answers]
+    assert firsts in ([address, twin] * 2, [twin, address] * 2)
