@@ -238,6 +238,16 @@ int container_update(const struct limits *limits, struct failure *failure)
 	return on_disks ? limits_change(limits, failure) : fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");
 }
 
+int container_link(const struct link_spec *link, struct failure *failure)
+{
+	return on_disks ? network_link(link, failure) : fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");
+}
+
+int container_unlink(uint8_t nic, struct failure *failure)
+{
+	return on_disks ? network_unlink(nic, failure) : fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");
+}
+
 int container_usage(pid_t main, struct usage *usage, struct failure *failure)
 {
 	return on_disks ? usage_read(main, usage, failure) : fail_with(failure, STEP_REQUEST, EOPNOTSUPP, "plain");

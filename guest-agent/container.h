@@ -52,6 +52,9 @@ uint64_t container_oom_count(void);
 
 /* The limits in place of those it has, in its life; on a failure those are in force again. */
 int container_update(const struct limits *, struct failure *);
+/* A network device comes to the running container, or goes from it. */
+int container_link(const struct link_spec *, struct failure *);
+int container_unlink(uint8_t nic, struct failure *);
 /* What it uses, by the kernel's own count (docs/protocol.md §9). `main`: its main process, 0 if that has ended. */
 int container_usage(pid_t main, struct usage *, struct failure *);
 /* One page of its processes, from the agent's id `start` on, as a whole frame (docs/protocol.md §10). */

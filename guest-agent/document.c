@@ -17,6 +17,7 @@ struct document {
 	struct arena arena;
 	struct boot_document boot;
 	struct process_spec process;
+	struct link_spec link;
 };
 
 static uint8_t take_family(struct decoder *decoder)
@@ -227,6 +228,15 @@ struct document *decode_process(const uint8_t *payload, size_t size)
 	return finish(&decoder, document);
 }
 
+struct document *decode_link(const uint8_t *payload, size_t size)
+{
+	struct document *document = allocate(sizeof(*document));
+	struct decoder decoder = begin(payload, size, document);
+
+	take_link(&decoder, &document->link);
+	return finish(&decoder, document);
+}
+
 bool decode_limits(const uint8_t *payload, size_t size, struct limits *limits)
 {
 	struct cursor cursor = cursor_of(payload, size);
@@ -244,6 +254,11 @@ const struct boot_document *document_boot(const struct document *document)
 const struct process_spec *document_process(const struct document *document)
 {
 	return &document->process;
+}
+
+const struct link_spec *document_link(const struct document *document)
+{
+	return &document->link;
 }
 
 void free_document(struct document *document)

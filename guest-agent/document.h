@@ -106,14 +106,16 @@ struct boot_document {
 	struct process_spec main;
 };
 
-struct document; /* owns the arena; `boot` or `process` inside, by which decoder made it */
+struct document; /* owns the arena; `boot`, `process` or `link` inside, by which decoder made it */
 
-/* Both return NULL if the payload is not exactly one well-formed document within the limits of docs/protocol.md. */
+/* They return NULL if the payload is not exactly one well-formed document within the limits of docs/protocol.md. */
 struct document *decode_boot(const uint8_t *payload, size_t size);
 struct document *decode_process(const uint8_t *payload, size_t size);
+struct document *decode_link(const uint8_t *payload, size_t size);
 bool decode_limits(const uint8_t *payload, size_t size, struct limits *); /* false: it is not exactly that */
 const struct boot_document *document_boot(const struct document *);
 const struct process_spec *document_process(const struct document *);
+const struct link_spec *document_link(const struct document *);
 void free_document(struct document *);
 
 #endif

@@ -102,6 +102,10 @@ int network_give(const struct boot_document *, struct failure *);
 void network_take_back(void);
 void network_make_spare(void);
 int network_set_up(const struct boot_document *, struct failure *);
+/* In the agent, while the container runs: the container has this link from now on (one that it has gets its routes set
+ * anew), or has it no more. Repeats change nothing. */
+int network_link(const struct link_spec *, struct failure *);
+int network_unlink(uint8_t nic, struct failure *);
 
 /* init.c, in the child: the small init of BOOT_INIT, which shows itself as Docker's, before these arguments. Returns in
  * the grandchild, which becomes the program. */

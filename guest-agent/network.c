@@ -5,80 +5,25 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_addr.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "guest.h"
 #include "report.h"
+#include "route.h"
 #include "scope.h"
 
 #define NICS 16
+#define VIRTIO_DEVICES 64
 
-/* What the container has now, and its name space to take it back from. */
-static struct { char name[IFNAMSIZ]; uint8_t nic; } given[NICS];
-static uint32_t given_count;
+/* What the container has now, by the devices' numbers (an empty name: it has not), and its name space to take it back
+ * from. virtio_of: the virtio number of each, and one; 0 is none. */
+static char given[NICS][IFNAMSIZ];
+static int virtio_of[NICS];
 static int given_space = -1, spare_space = -1;
-
-struct message {
-	struct nlmsghdr header;
-	char room[512];
-};
-
-static void begin(struct message *message, uint16_t type, uint16_t flags, const void *body, size_t size)
-{
-	memset(message, 0, sizeof(*message));
-	message->header.nlmsg_type = type;
-	message->header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	message->header.nlmsg_len = NLMSG_LENGTH(size);
-	memcpy(NLMSG_DATA(&message->header), body, size);
-}
-
-static void put(struct message *message, uint16_t type, const void *data, size_t size)
-{
-	struct rtattr *attribute = (struct rtattr *)((char *)message + NLMSG_ALIGN(message->header.nlmsg_len));
-
-	attribute->rta_type = type;
-	attribute->rta_len = (uint16_t)RTA_LENGTH(size);
-	memcpy(RTA_DATA(attribute), data, size);
-	message->header.nlmsg_len = (uint32_t)(NLMSG_ALIGN(message->header.nlmsg_len) + RTA_ALIGN(attribute->rta_len));
-}
-
-static int open_route(void)
-{
-	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-}
-
-/* Sends one request and reads its acknowledgement. */
-static int ask(int route, const struct message *message)
-{
-	struct { struct nlmsghdr header; struct nlmsgerr error; char rest[1024]; } answer;
-
-	if (send(route, message, message->header.nlmsg_len, 0) < 0)
-		return -1;
-	if (recv(route, &answer, sizeof(answer), 0) < (ssize_t)(sizeof(answer.header) + sizeof(answer.error)))
-		return -1;
-	if (answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error) {
-		errno = -answer.error.error;
-		return -1;
-	}
-	return 0;
-}
-
-static int raise_device(int route, int index)
-{
-	struct ifinfomsg body = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-	struct message message;
-
-	begin(&message, RTM_NEWLINK, 0, &body, sizeof(body));
-	return ask(route, &message);
-}
 
 /* A name that nothing else has, in either name space. */
 static void passing_name(uint8_t nic, char *name)
@@ -86,33 +31,55 @@ static void passing_name(uint8_t nic, char *name)
 	snprintf(name, IFNAMSIZ, "nic%u", nic);
 }
 
-static int move_device(int route, int index, uint8_t nic, uint16_t attribute, uint32_t where)
+static int move_device(int route, int index, uint8_t nic, int space)
 {
-	struct ifinfomsg body = {.ifi_family = AF_UNSPEC, .ifi_index = index};
-	struct message message;
 	char name[IFNAMSIZ];
 
 	passing_name(nic, name);
-	begin(&message, RTM_NEWLINK, 0, &body, sizeof(body));
-	put(&message, IFLA_IFNAME, name, strlen(name) + 1);
-	put(&message, attribute, &where, sizeof(where));
-	return ask(route, &message);
+	return route_move(route, index, name, space);
 }
 
-/* The nth of the machine's virtio network devices, in the order of their virtio numbers. */
-static int device_index(uint8_t nth)
+/* The name of the network device that a virtio device is now, if it is one and in the agent's name space. */
+static bool device_name(int number, char *name)
 {
-	for (int number = 0, seen = 0; number < 64; number++) {
-		char path[64];
-		struct dirent *entry;
+	char path[64];
+	struct dirent *entry;
 
-		snprintf(path, sizeof(path), "/sys/bus/virtio/devices/virtio%d/net", number);
-		cleanup_closedir DIR *folder = opendir(path);
-		while (folder && (entry = readdir(folder)))
-			if (entry->d_name[0] != '.' && seen++ == nth)
-				return (int)if_nametoindex(entry->d_name);
+	snprintf(path, sizeof(path), "/sys/bus/virtio/devices/virtio%d/net", number);
+	cleanup_closedir DIR *folder = opendir(path);
+	while (folder && (entry = readdir(folder)))
+		if (entry->d_name[0] != '.')
+			return (size_t)snprintf(name, IFNAMSIZ, "%s", entry->d_name) < IFNAMSIZ;
+	return false;
+}
+
+/* Which virtio device is which: by the last octet of the address that the host gave it, read before any container has
+ * set another one. The order in which a kernel finds them is the machine type's. */
+static void find_devices(void)
+{
+	static bool found;
+
+	for (int number = 0; !found && number < VIRTIO_DEVICES; number++) {
+		char name[IFNAMSIZ], path[64], address[32];
+		unsigned nic;
+
+		if (!device_name(number, name))
+			continue;
+		snprintf(path, sizeof(path), "/sys/class/net/%s/address", name);
+		if (read_text(path, address, sizeof(address)) >= 17 && sscanf(address + 15, "%2x", &nic) == 1 && nic < NICS)
+			virtio_of[nic] = number + 1;
 	}
-	return 0;
+	found = true;
+}
+
+static int device_index(uint8_t nic)
+{
+	char name[IFNAMSIZ];
+
+	find_devices();
+	if (nic >= NICS || !virtio_of[nic] || !device_name(virtio_of[nic] - 1, name))
+		return 0;
+	return (int)if_nametoindex(name);
 }
 
 /* A new name space with its lo raised, by descriptor. */
@@ -122,12 +89,31 @@ static int make_space(void)
 
 	if (own < 0 || unshare(CLONE_NEWNET) < 0)
 		return -1;
-	cleanup_close int route = open_route();
-	if (route >= 0 && raise_device(route, 1) == 0)
+	cleanup_close int route = route_open();
+	if (route >= 0 && route_raise(route, 1) == 0)
 		made = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (setns(own, CLONE_NEWNET) < 0)
 		warn("cannot come back from a new network name space: %m");
 	return take_fd(&made);
+}
+
+/* Into the container's name space, with the agent's to come back to; -1 if there is none. */
+static int enter_space(void)
+{
+	cleanup_close int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	if (own < 0 || setns(given_space, CLONE_NEWNET) < 0)
+		return -1;
+	return take_fd(&own);
+}
+
+static void leave_space(int own)
+{
+	int number = errno;
+
+	if (setns(own, CLONE_NEWNET) < 0)
+		warn("cannot leave the container's network: %m");
+	errno = number;
 }
 
 void network_make_spare(void)
@@ -142,109 +128,85 @@ int network_space(struct failure *failure)
 	return given_space < 0 ? fail(failure, STEP_NAMESPACES, "network") : given_space;
 }
 
+static int give(int route, const struct link_spec *link, struct failure *failure)
+{
+	int index = device_index(link->nic);
+
+	if (!index)
+		return fail_with(failure, STEP_NETWORK, ENODEV, link->name);
+	if (move_device(route, index, link->nic, given_space) < 0)
+		return fail(failure, STEP_NETWORK, link->name);
+	snprintf(given[link->nic], IFNAMSIZ, "%s", link->name);
+	return 0;
+}
+
 int network_give(const struct boot_document *boot, struct failure *failure)
 {
 	if (!boot->link_count)
 		return 0;
-	if (boot->link_count > NICS)
-		return fail_with(failure, STEP_NETWORK, E2BIG, "links");
-	cleanup_close int route = open_route();
+	cleanup_close int route = route_open();
 	if (route < 0)
 		return fail(failure, STEP_NETWORK, "socket");
-	for (uint32_t i = 0; i < boot->link_count; i++) {
-		const struct link_spec *link = &boot->links[i];
-		int index = device_index(link->nic);
-
-		if (!index)
-			return fail_with(failure, STEP_NETWORK, ENODEV, link->name);
-		if (move_device(route, index, link->nic, IFLA_NET_NS_FD, (uint32_t)given_space) < 0)
-			return fail(failure, STEP_NETWORK, link->name);
-		snprintf(given[given_count].name, IFNAMSIZ, "%s", link->name);
-		given[given_count++].nic = link->nic;
-	}
+	for (uint32_t i = 0; i < boot->link_count; i++)
+		if (give(route, &boot->links[i], failure) < 0)
+			return -1;
 	return 0;
+}
+
+/* In the container's name space: a device of its own back to the agent's. */
+static int take(int route, uint8_t nic, int own)
+{
+	char name[IFNAMSIZ];
+	int index = (int)if_nametoindex(given[nic]);
+
+	if (!index) { /* its first process ended before it had named it */
+		passing_name(nic, name);
+		index = (int)if_nametoindex(name);
+	}
+	if (!index) {
+		errno = ENODEV;
+		return -1;
+	}
+	return move_device(route, index, nic, own);
 }
 
 /* A container that has renamed or moved its devices loses them only when the kernel gives them back by itself. */
 static void take_all(int own)
 {
-	cleanup_close int route = open_route();
+	cleanup_close int route = route_open();
 
-	for (uint32_t i = 0; i < given_count; i++) {
-		char name[IFNAMSIZ];
-		int index = (int)if_nametoindex(given[i].name);
+	for (uint8_t nic = 0; nic < NICS; nic++)
+		if (*given[nic] && take(route, nic, own) < 0)
+			warn("cannot take back the network device %s: %m", given[nic]);
+}
 
-		if (!index) { /* its first process ended before it had named it */
-			passing_name(given[i].nic, name);
-			index = (int)if_nametoindex(name);
-		}
-		if (!index || move_device(route, index, given[i].nic, IFLA_NET_NS_FD, (uint32_t)own) < 0)
-			warn("cannot take back the network device %s: %m", given[i].name);
-	}
+static bool any_given(void)
+{
+	for (uint8_t nic = 0; nic < NICS; nic++)
+		if (*given[nic])
+			return true;
+	return false;
 }
 
 void network_take_back(void)
 {
 	if (given_space < 0)
 		return;
-	cleanup_close int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (own >= 0 && given_count && setns(given_space, CLONE_NEWNET) == 0) {
+	cleanup_close int own = any_given() ? enter_space() : -1;
+	if (own >= 0) {
 		take_all(own);
-		if (setns(own, CLONE_NEWNET) < 0)
-			warn("cannot leave the container's network: %m");
+		leave_space(own);
 	}
-	given_count = 0;
+	memset(given, 0, sizeof(given));
 	close(take_fd(&given_space));
 }
 
-/* Named before it is raised: a device that is up cannot be. */
-static int set_link(int route, const struct link_spec *link, int index)
+static int set_routes(int route, const struct link_spec *link, int index)
 {
-	struct ifinfomsg body = {.ifi_index = index};
-	struct message message;
-
-	begin(&message, RTM_NEWLINK, 0, &body, sizeof(body));
-	put(&message, IFLA_IFNAME, link->name, strlen(link->name) + 1);
-	put(&message, IFLA_ADDRESS, link->mac, sizeof(link->mac));
-	if (link->mtu)
-		put(&message, IFLA_MTU, &link->mtu, sizeof(link->mtu));
-	return ask(route, &message) < 0 ? -1 : raise_device(route, index);
-}
-
-/* Nobody else has a lease's address, so nobody is asked whether it is free: it can be used at once. */
-static int add_address(int route, const struct address_spec *address, int index)
-{
-	bool six = address->family == 6;
-	struct ifaddrmsg body = {
-		.ifa_family = six ? AF_INET6 : AF_INET, .ifa_prefixlen = address->prefix, .ifa_index = (unsigned)index,
-		.ifa_flags = six ? IFA_F_NODAD : 0,
-	};
-	struct message message;
-
-	begin(&message, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
-	put(&message, IFA_LOCAL, address->address, six ? 16 : 4);
-	put(&message, IFA_ADDRESS, address->address, six ? 16 : 4);
-	return ask(route, &message);
-}
-
-static int add_route(int route, const struct route_spec *spec, int index)
-{
-	static const uint8_t none[16];
-	bool six = spec->family == 6, direct = !memcmp(spec->gateway, none, six ? 16 : 4);
-	struct rtmsg body = {
-		.rtm_family = six ? AF_INET6 : AF_INET, .rtm_dst_len = spec->prefix, .rtm_table = RT_TABLE_MAIN,
-		.rtm_protocol = RTPROT_BOOT, .rtm_scope = direct && !six ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-		.rtm_type = RTN_UNICAST,
-	};
-	struct message message;
-
-	begin(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
-	if (spec->prefix)
-		put(&message, RTA_DST, spec->destination, six ? 16 : 4);
-	if (!direct)
-		put(&message, RTA_GATEWAY, spec->gateway, six ? 16 : 4);
-	put(&message, RTA_OIF, &index, sizeof(index));
-	return ask(route, &message);
+	for (uint32_t i = 0; i < link->route_count; i++)
+		if (route_set(route, &link->routes[i], index) < 0)
+			return -1;
+	return 0;
 }
 
 static int set_up_link(int route, const struct link_spec *link)
@@ -254,23 +216,82 @@ static int set_up_link(int route, const struct link_spec *link)
 
 	passing_name(link->nic, passing);
 	index = (int)if_nametoindex(passing);
-	if (!index || set_link(route, link, index) < 0)
+	if (!index || route_name(route, link, index) < 0)
 		return -1;
 	for (uint32_t i = 0; i < link->address_count; i++)
-		if (add_address(route, &link->addresses[i], index) < 0)
+		if (route_address(route, &link->addresses[i], index) < 0)
 			return -1;
-	for (uint32_t i = 0; i < link->route_count; i++)
-		if (add_route(route, &link->routes[i], index) < 0)
-			return -1;
-	return 0;
+	return set_routes(route, link, index);
 }
 
 int network_set_up(const struct boot_document *boot, struct failure *failure)
 {
-	cleanup_close int route = boot->link_count ? open_route() : -1;
+	cleanup_close int route = boot->link_count ? route_open() : -1;
 
 	for (uint32_t i = 0; i < boot->link_count; i++)
 		if (set_up_link(route, &boot->links[i]) < 0)
 			return fail(failure, STEP_NETWORK, boot->links[i].name);
+	return 0;
+}
+
+/* In the container's name space, of one that runs: a new link set up, or the routes of one that it has set anew; what
+ * fails half way goes back to the agent. */
+static int link_inside(const struct link_spec *link, bool had, int own)
+{
+	cleanup_close int route = route_open();
+
+	if (route < 0)
+		return -1;
+	if (had) {
+		int index = (int)if_nametoindex(link->name);
+
+		return index ? set_routes(route, link, index) : (errno = ENODEV, -1);
+	}
+	if (set_up_link(route, link) == 0)
+		return 0;
+	int number = errno;
+	if (take(route, link->nic, own) < 0)
+		warn("cannot take back the network device %s: %m", link->name);
+	*given[link->nic] = 0;
+	errno = number;
+	return -1;
+}
+
+int network_link(const struct link_spec *link, struct failure *failure)
+{
+	bool had = link->nic < NICS && *given[link->nic];
+	int done;
+
+	if (had && strcmp(given[link->nic], link->name))
+		return fail_with(failure, STEP_NETWORK, EEXIST, link->name);
+	cleanup_close int route = route_open();
+	if (route < 0)
+		return fail(failure, STEP_NETWORK, "socket");
+	if (!had && give(route, link, failure) < 0)
+		return -1;
+	cleanup_close int own = enter_space();
+	if (own < 0)
+		return fail(failure, STEP_NETWORK, "setns");
+	done = link_inside(link, had, own);
+	leave_space(own);
+	return done < 0 ? fail(failure, STEP_NETWORK, link->name) : 0;
+}
+
+int network_unlink(uint8_t nic, struct failure *failure)
+{
+	int done = -1;
+
+	if (nic >= NICS || !*given[nic])
+		return 0; /* a repeat */
+	cleanup_close int own = enter_space();
+	if (own < 0)
+		return fail(failure, STEP_NETWORK, "setns");
+	cleanup_close int route = route_open();
+	if (route >= 0)
+		done = take(route, nic, own);
+	leave_space(own);
+	if (done < 0)
+		return fail(failure, STEP_NETWORK, given[nic]);
+	*given[nic] = 0;
 	return 0;
 }

@@ -220,6 +220,24 @@ static int do_update(struct cursor *cursor, struct failure *failure)
 	return container_update(&limits, failure);
 }
 
+static int do_link(struct cursor *cursor, struct failure *failure)
+{
+	cleanup_document struct document *document = decode_link(cursor->at, cursor_left(cursor));
+
+	if (!document)
+		return fail_malformed(failure);
+	return need_container(failure) < 0 ? -1 : container_link(document_link(document), failure);
+}
+
+static int do_unlink(struct cursor *cursor, struct failure *failure)
+{
+	uint8_t nic = take_u8(cursor);
+
+	if (!cursor_done(cursor))
+		return fail_malformed(failure);
+	return need_container(failure) < 0 ? -1 : container_unlink(nic, failure);
+}
+
 static int do_usage(struct cursor *cursor, struct failure *failure)
 {
 	static struct usage usage; /* of kilobytes */
@@ -275,6 +293,8 @@ static const struct {
 	[FRAME_UPDATE] = {do_update, true},
 	[FRAME_USAGE] = {do_usage, true},
 	[FRAME_PROCESSES] = {do_processes, true},
+	[FRAME_LINK] = {do_link, true},
+	[FRAME_UNLINK] = {do_unlink, true},
 };
 
 void request_frame(const struct frame *frame)

@@ -197,7 +197,7 @@ static int make_room(const struct plan *plan, int parent, const char *name, cons
 	}
 	if (remove_tree(parent, name) == 0)
 		return 0;
-	return errno == EBUSY && entry->kind == ENTRY_FILE && S_ISREG(status.st_mode) ? 1 : -1;
+	return (errno == EBUSY || errno == EROFS) && entry->kind == ENTRY_FILE && S_ISREG(status.st_mode) ? 1 : -1;
 }
 
 static int write_entry(struct plan *plan, const struct tree_entry *entry)

@@ -1,4 +1,5 @@
-"""The static program with verbs that tests run where they cannot look: in a jail, or as a layer in a guest."""
+"""Static programs that tests run where they cannot look: `probe`, with verbs, in a jail or as a layer in a guest; and
+`server`, behind a published port."""
 
 import functools
 import hashlib
@@ -11,23 +12,31 @@ from pathlib import Path
 from insula.machine.platform import find_platform
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "tests" / "probe" / "probe.c"
+SOURCES = ROOT / "tests" / "probe"
 OUT = ROOT / "build-out" / "probe"
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 
 
-@functools.cache
 def probe(platform: str) -> Path:
     """The program for a platform, compiled if it is not yet."""
-    zig = find_platform(platform).zig
-    digest = hashlib.sha256(SOURCE.read_bytes() + zig.encode() + " ".join(FLAGS).encode()).hexdigest()[:16]
-    made = OUT / f"probe-{digest}"
+    return _compiled("probe", platform)
+
+
+def server(platform: str) -> Path:
+    return _compiled("server", platform)
+
+
+@functools.cache
+def _compiled(name: str, platform: str) -> Path:
+    zig, source = find_platform(platform).zig, SOURCES / f"{name}.c"
+    digest = hashlib.sha256(source.read_bytes() + zig.encode() + " ".join(FLAGS).encode()).hexdigest()[:16]
+    made = OUT / f"{name}-{digest}"
     if not made.exists():
         OUT.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=OUT) as folder:
-            staged = Path(folder) / "probe"
+            staged = Path(folder) / name
             compiler = [sys.executable, "-m", "ziglang", "cc", "-target", zig]
-            subprocess.run([*compiler, *FLAGS, str(SOURCE), "-o", str(staged)], check=True)
+            subprocess.run([*compiler, *FLAGS, str(source), "-o", str(staged)], check=True)
             staged.chmod(0o755)
             staged.rename(made)
     return made

@@ -6,6 +6,7 @@
  *   boot     hex of a document     -> its fields, or null
  *   process  hex of a document     -> its fields, or null
  *   limits   hex of UPDATE's limits -> their fields, or null
+ *   link     hex of LINK's link    -> its fields, or null
  *   entry    hex of a tree's entry -> its fields and `again`, the entry encoded anew, or null
  *   message  words                 -> the agent's message of these fields, hex */
 #include "corpus.h"
@@ -34,6 +35,17 @@ static void answer_process(const uint8_t *data, size_t size)
 
 	if (document)
 		print_process(document_process(document));
+	else
+		printf("null");
+	free_document(document);
+}
+
+static void answer_link(const uint8_t *data, size_t size)
+{
+	struct document *document = decode_link(data, size);
+
+	if (document)
+		print_link(document_link(document));
 	else
 		printf("null");
 	free_document(document);
@@ -326,6 +338,8 @@ static void answer(const char *verb, char *line, uint8_t *data)
 		answer_process(exact, size);
 	else if (!strcmp(verb, "limits"))
 		answer_limits(exact, size);
+	else if (!strcmp(verb, "link"))
+		answer_link(exact, size);
 	else
 		answer_entry(exact, size);
 	free(exact);

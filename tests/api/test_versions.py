@@ -44,7 +44,7 @@ SPECIAL: dict[str, tuple[str, Any, int]] = {
     "POST /containers/{id}/resize": ("?h=1&w=1", None, 409),
     "POST /containers/{id}/rename": ("?name=a%20b", None, 400),
     "POST /containers/{id}/exec": ("", {"Cmd": ["x"]}, 409),
-    "DELETE /containers/{id}": ("?link=1", None, 501),
+    "DELETE /containers/{id}": ("?link=1", None, 404),
     "POST /commit": ("?container=nobody", {}, 404),
     "HEAD /containers/{id}/archive": ("", None, 400),
     "GET /containers/{id}/archive": ("", None, 400),

@@ -2,8 +2,8 @@
 
 Starts a daemon of its own with a state root of its own, beside podman (runc, overlay, no network) with a store of its
 own, both running the same busybox. Nothing else should run on the host meanwhile. Usage: run.py [SECTION …], sections:
-start, burst, template, exec, memory, loop, many, records, health (ten minutes; health.py). Writes
-build-out/bench.json.
+start, burst, template, exec, memory, loop, many, records, network (network.py), health (ten minutes; health.py).
+Writes build-out/bench.json.
 """
 
 import http.client
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import health as checks
+import network as networks
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
@@ -397,9 +398,27 @@ def health(daemon: Daemon, podman: Podman) -> dict[str, Any]:
         lonely.stop()
 
 
+def network(daemon: Daemon, podman: Podman) -> dict[str, Any]:
+    """Throughput (network.py), and what the default network adds to `run --rm` with the pool ready."""
+
+    def run(words: list[str]) -> Callable[[], float]:
+        def once() -> float:
+            daemon.fill("linux/amd64")
+            time.sleep(0.3)
+            return timed(words, daemon.env)
+
+        return once
+
+    none = daemon.docker_run("linux/amd64")
+    default = [word for word in none if word not in ("--network", "none")]
+    added = interleaved({"without network": run(none), "default network": run(default)})
+    return {"run --rm": added} | networks.measure(daemon, podman)
+
+
 SECTIONS = {
     "start": start, "burst": burst, "template": template, "exec": exec_, "memory": memory, "loop": loop, "many": many,
     "records": records,
+    "network": network,
     "health": health,
 }  # fmt: skip
 

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.boot
 
 SERVER = "mkdir /w; echo $0 > /w/index.html; exec httpd -f -p 80 -h /w"
 PATIENCE = 30.0
+NOBODY = "192.0.2.1"
+"""An address that nobody has (RFC 5737)."""
 
 
 @pytest.fixture
@@ -53,17 +55,18 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def fetch(port: int, host: str = "127.0.0.1") -> str:
+def fetch(port: int, host: str = "127.0.0.1", tries: int = 100) -> str:
     """A server in a container that has just started may not listen yet: its connection is cut short then."""
-    last: Exception | None = None
-    for _ in range(100):
+    last: OSError | None = None
+    for _ in range(tries):
         try:
             with urllib.request.urlopen(f"http://{host}:{port}/", timeout=10) as answer:
                 return str(answer.read().decode().strip())
         except OSError as error:
             last = error
             time.sleep(0.1)
-    raise AssertionError(last)
+    assert last is not None
+    raise last
 
 
 @BOTH
@@ -98,9 +101,9 @@ def own_address() -> str:
     """An address of the host that is not its loopback's; none: one that nobody has."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))
+            probe.connect((NOBODY, 9))
         except OSError:
-            return "192.0.2.1"
+            return NOBODY
         return str(probe.getsockname()[0])
 
 
@@ -193,3 +196,75 @@ def test_networks_are_managed_as_with_docker(docker: Words) -> None:
     docker.succeed("network", "rm", "own")
     assert "not found" in docker.fail(125, "run", "--rm", "--network", "own", "busybox", "true")
     assert "pre-defined" in docker.fail(1, "network", "rm", "bridge")
+
+
+@BOTH
+def test_host_gateway_is_the_one_way_to_the_host(docker: Words) -> None:
+    """To what listens on all of its addresses, and not to what listens on its loopback alone."""
+    own = own_address()
+    if own == NOBODY:
+        pytest.skip("this host has no address but its loopback's")
+    with (
+        socket.create_server(("0.0.0.0", 0)) as open_to_all,
+        socket.create_server(("127.0.0.1", 0)) as closed,
+    ):
+        ports = [end.getsockname()[1] for end in (open_to_all, closed)]
+        tries = "; ".join(f"timeout 9 nc -w 5 host.docker.internal {port} </dev/null" for port in ports)
+        with docker.begin(
+            "run",
+            "--rm",
+            "--add-host",
+            "host.docker.internal:host-gateway",
+            "busybox",
+            "sh",
+            "-c",
+            f"{tries}; echo done",
+        ) as client:
+            open_to_all.settimeout(PATIENCE * 4)
+            connection, peer = open_to_all.accept()
+            with connection:
+                connection.sendall(b"from the host\n")
+            assert peer[0] == own
+            assert client.stdout is not None
+            assert client.stdout.read().split() == [b"from", b"the", b"host", b"done"]
+        closed.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            closed.accept()
+    docker.succeed("network", "create", "--internal", "inner")
+    words = ("--network", "inner", "--add-host", "h:host-gateway", "busybox", "true")
+    assert "not internal" in docker.fail(125, "run", "--rm", *words)
+    docker.succeed("network", "rm", "inner")
+
+
+def test_networks_that_a_machine_cannot_have_are_refused_with_what_to_use(docker: Words) -> None:
+    said = docker.fail(125, "run", "--rm", "--network", "host", "busybox", "true")
+    assert "network=host cannot be had" in said and "publish ports instead" in said
+    said = docker.fail(125, "run", "--rm", "--network", "container:web", "busybox", "true")
+    assert "a machine of its own" in said and "put both containers on one network" in said
+
+
+@BOTH
+def test_what_is_asked_of_names(pair: Words) -> None:
+    """--dns, --dns-search, --dns-option, aliases in turn, reverse look-ups, and other names by the host's resolver."""
+    docker = pair
+    said = docker.run(
+        "--network", "left", "--dns-search", "example.org", "--dns-option", "timeout:9", "--add-host", "six:fd00::9",
+        "busybox", "cat", "/etc/resolv.conf", "/etc/hosts",
+    )  # fmt: skip
+    gateway = docker.inspect("web")["NetworkSettings"]["Networks"]["left"]["Gateway"]
+    assert f"nameserver {gateway}\n" in said
+    assert "search example.org\n" in said and "options timeout:9\n" in said
+    assert "fd00::9\tsix\n" in said
+    address = docker.inspect("web")["NetworkSettings"]["Networks"]["left"]["IPAddress"]
+    said = docker.run("--network", "left", "busybox", "nslookup", address)
+    assert "name = web" in said
+    docker.sleeper("--name", "twin", "--network", "left", "--network-alias", "www")
+    try:
+        twin = docker.inspect("twin")["NetworkSettings"]["Networks"]["left"]["IPAddress"]
+        asks = "for i in 1 2 3 4; do nslookup -type=a www; done"  # a libc would put the addresses in its own order
+        said = docker.run("--network", "left", "busybox", "sh", "-c", asks)
+    finally:
+        docker.succeed("rm", "-f", "twin")
+    answers = [block.partition("Name:")[2] for block in said.split("Server:")[1:]]
+    firsts = [block.partition("Address: ")[2].split()[0] for block in answers]
+    assert firsts in ([address, twin] * 2, [twin, address] * 2)

@@ -33,15 +33,11 @@ REQUIREMENTS = ("requests<2.32", "urllib3<3", "packaging", "paramiko", "websocke
 FILES = ("api_container_test.py", "models_containers_test.py", "models_resources_test.py", "api_exec_test.py",
          "api_healthcheck_test.py", "api_client_test.py", "client_test.py", "regression_test.py", "errors_test.py",
          "context_api_test.py")  # fmt: skip
-LINKS = "needs links"
 REFUSED = "refused on purpose: a machine has no device of the host"
 
 LEFT_OUT: dict[str, str] = {
-    "CreateContainerTest::test_create_with_links": LINKS,
     "CreateContainerTest::test_create_with_device_cgroup_rules": REFUSED,
     "VolumeBindTest::test_create_with_binds_rw_rshared": "refused on purpose: a machine's mounts are not the host's",
-    "LinkTest": LINKS,
-    "RemoveContainerTest::test_remove_with_link": LINKS,
     "ContainerCPUTest::test_create_with_runtime": "expects runc as the daemon's default: its client sends no runtime",
     "AttachContainerTest::test_run_container_reading_socket_ws": "its client cannot open a websocket on a unix socket",
     "ConnectionTimeoutTest": "needs a network that swallows packets",

@@ -86,7 +86,7 @@ def test_a_frame_cut_off_by_a_dead_host_does_not_swallow_the_next_hello(agent: P
 
 
 def test_unknown_types_are_ignored(host: HostEnd) -> None:
-    for kind in (0, 22, 64, 65, 66, 74, 999, 65535):
+    for kind in (0, 24, 64, 65, 66, 74, 999, 65535):
         host.socket.sendall(wire.frame(host.epoch, kind, wire.u32(123)))
     host.barrier()
     assert 123 not in host.replies
@@ -103,6 +103,8 @@ REQUESTS = [
     "IDENTITY",
     "TREE_READ",
     "TREE_WRITE",
+    "LINK",
+    "UNLINK",
 ]
 
 
@@ -125,7 +127,7 @@ def test_malformed_messages_are_ignored(host: HostEnd, name: str) -> None:
 def test_bad_documents_are_answered_so(host: HostEnd) -> None:
     for _, kind, fields in wire.DOCUMENTS:
         whole = wire.ENCODERS[kind](fields)
-        name = {"boot": "BOOT", "process": "SPAWN", "limits": "UPDATE"}[kind]
+        name = {"boot": "BOOT", "process": "SPAWN", "limits": "UPDATE", "link": "LINK"}[kind]
         assert host.ask(name, whole + b"\0").errno == errno.EBADMSG
         assert host.ask(name, whole[:-1]).errno == errno.EBADMSG
 

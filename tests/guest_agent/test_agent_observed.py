@@ -72,12 +72,14 @@ def test_pages_go_on_where_the_last_ended(host: HostEnd) -> None:
     assert host.processes(2**32 - 1).rows == []
 
 
-@pytest.mark.parametrize("name, payload", [("USAGE", b""), ("PROCESSES", wire.u32(1)), ("UPDATE", EVERY)])
+@pytest.mark.parametrize(
+    "name, payload", [("USAGE", b""), ("PROCESSES", wire.u32(1)), ("UPDATE", EVERY), ("UNLINK", b"\0")]
+)
 def test_without_a_container_there_is_nothing_to_tell(host: HostEnd, name: str, payload: bytes) -> None:
     assert host.ask(name, payload).errno == errno.ENOTCONN
 
 
-@pytest.mark.parametrize("name, payload", [("USAGE", b""), ("UPDATE", EVERY)])
+@pytest.mark.parametrize("name, payload", [("USAGE", b""), ("UPDATE", EVERY), ("UNLINK", b"\0")])
 def test_a_plain_agent_has_no_cgroup(host: HostEnd, name: str, payload: bytes) -> None:
     host.boot("sleep", "1000")
     assert host.ask(name, payload).errno == errno.EOPNOTSUPP

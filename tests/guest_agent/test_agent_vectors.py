@@ -61,7 +61,7 @@ def test_bad_frames_yield_nothing(answers: Answer) -> None:
     assert answers("read", [b["frame"] for b in bad]) == [[]] * len(bad)
 
 
-@pytest.mark.parametrize("kind", ["boot", "process", "limits"])
+@pytest.mark.parametrize("kind", ["boot", "process", "limits", "link"])
 def test_documents_are_read(answers: Answer, kind: str) -> None:
     documents = [d for d in load("documents") if d["kind"] == kind]
     assert documents
@@ -69,7 +69,7 @@ def test_documents_are_read(answers: Answer, kind: str) -> None:
         assert got == document["fields"], document["name"]
 
 
-@pytest.mark.parametrize("kind", ["boot", "process", "limits"])
+@pytest.mark.parametrize("kind", ["boot", "process", "limits", "link"])
 def test_bad_documents_are_refused(answers: Answer, kind: str) -> None:
     bad = [d for d in load("bad_documents") if d["kind"] == kind]
     assert bad

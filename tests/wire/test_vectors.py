@@ -17,7 +17,7 @@ from insula.agent.limits import Limits
 from insula.agent.messages import Message, decode
 from insula.agent.process_table import ProcessesAnswer, Row
 from insula.agent.reports import REPORTS, Exited, Welcome
-from insula.agent.requests import REQUESTS, Boot, Spawn, TreeWrite, Update
+from insula.agent.requests import REQUESTS, Boot, SetLink, Spawn, TreeWrite, Update
 from insula.agent.tree import WriteFlag, decode_entry
 from insula.agent.usage import UsageAnswer
 from insula.agent.wire import Feed, Frame, encode
@@ -114,6 +114,8 @@ def message_fields(message: Message) -> Json:
         del fields["owner"]
     elif isinstance(message, Update):
         fields["limits"] = limit_fields(message.limits)
+    elif isinstance(message, SetLink):
+        fields["link"] = link_fields(message.link)
     elif isinstance(message, UsageAnswer):
         usage = asdict(fields.pop("usage"))
         fields |= usage | {name: list(usage[name]) for name in ("devices", "links")}
@@ -148,12 +150,23 @@ def decode_limits(payload: bytes) -> Limits:
         return limits
 
 
-DECODERS: dict[str, Callable[[bytes], BootDocument | ProcessSpec | Limits]] = {
-    "boot": BootDocument.decode, "process": ProcessSpec.decode, "limits": decode_limits,
+def decode_link(payload: bytes) -> Link:
+    with malformed("link"):
+        reader = Reader(payload, "link")
+        link = Link.decode(reader)
+        reader.end()
+        return link
+
+
+Document = BootDocument | ProcessSpec | Limits | Link
+DECODERS: dict[str, Callable[[bytes], Document]] = {
+    "boot": BootDocument.decode, "process": ProcessSpec.decode, "limits": decode_limits, "link": decode_link,
 }  # fmt: skip
 
 
-def document_fields(document: BootDocument | ProcessSpec | Limits) -> Json:
+def document_fields(document: Document) -> Json:
+    if isinstance(document, Link):
+        return link_fields(document)
     if isinstance(document, Limits):
         return limit_fields(document)
     return boot_fields(document) if isinstance(document, BootDocument) else process_fields(document)

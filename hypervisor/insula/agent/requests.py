@@ -1,4 +1,4 @@
-"""What the host sends: docs/protocol.md §3, types 1 to 21.
+"""What the host sends: docs/protocol.md §3, types 1 to 23.
 
 Those that begin with a request's number are answered by one REPLY; the others by nothing.
 """
@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from insula.agent.boot_document import ENTROPY_MAX, BootDocument
 from insula.agent.fields import U32, Reader, malformed, pack_bytes, pack_string
 from insula.agent.limits import Limits
+from insula.agent.link import Link
 from insula.agent.messages import VERSION, Fixed, Message, read_data
 from insula.agent.process_spec import PATH_MAX, ProcessSpec
 from insula.agent.tree import WriteFlag
@@ -254,8 +255,35 @@ class ListProcesses(Fixed):
     start: int
 
 
+@dataclass(frozen=True, slots=True)
+class SetLink:
+    TYPE: ClassVar[int] = 22
+    request: int
+    link: Link
+
+    def encode(self) -> bytes:
+        return U32.pack(self.request) + self.link.encode()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        with malformed("SetLink"):
+            reader = Reader(payload, "SetLink")
+            message = cls(reader.u32(), Link.decode(reader))
+            reader.end()
+            return message
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink(Fixed):
+    TYPE: ClassVar[int] = 23
+    LAYOUT: ClassVar = struct.Struct("<IB")
+    request: int
+    nic: int
+
+
 _TYPES: tuple[type[Message], ...] = (
     Hello, Boot, Spawn, Input, InputEnd, Ack, Resume, Signal, Resize, Release, Freeze, Thaw, Sync, Stop,
     Identity, TreeRead, TreeWrite, PowerOff, Update, MeasureUsage, ListProcesses,
+    SetLink, Unlink,
 )  # fmt: skip
 REQUESTS = {message.TYPE: message for message in _TYPES}

@@ -22,6 +22,7 @@ from insula.agent.connection import Connection, again
 from insula.agent.failure import STEP_WORDS as STEP_WORDS
 from insula.agent.failure import GuestFailure as GuestFailure
 from insula.agent.limits import Limits
+from insula.agent.link import Link
 from insula.agent.messages import Message
 from insula.agent.process_spec import ProcessFlag, ProcessSpec
 from insula.agent.process_table import TABLE_MAX, ProcessesAnswer, ProcessTable, collect
@@ -46,6 +47,7 @@ from insula.agent.requests import (
     Release,
     Resize,
     Resume,
+    SetLink,
     Signal,
     Spawn,
     Stop,
@@ -53,6 +55,7 @@ from insula.agent.requests import (
     Thaw,
     TreeRead,
     TreeWrite,
+    Unlink,
     Update,
 )
 from insula.agent.streams import Process
@@ -237,6 +240,14 @@ class Session:
     async def update(self, limits: Limits) -> None:
         """Gives the running container these limits in place of those it has. A GuestFailure leaves it those."""
         await self._ask(lambda n: Update(n, limits))
+
+    async def set_link(self, link: Link) -> None:
+        """The running container has this network device from now on; one that it has gets its routes set anew."""
+        await self._ask(lambda n: SetLink(n, link))
+
+    async def unlink(self, nic: int) -> None:
+        """It has the network device no more; one that it has not changes nothing."""
+        await self._ask(lambda n: Unlink(n, nic))
 
     async def usage(self) -> Usage:
         """What the container uses now, as the guest's kernel counts it."""

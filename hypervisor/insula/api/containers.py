@@ -7,13 +7,11 @@ from urllib.parse import quote_plus
 
 from aiohttp.web import StreamResponse
 
-from insula import errors
 from insula.api import checkpoints
 from insula.api.call import Call
 from insula.api.decode import decode_container, decode_size
 from insula.api.detach import DetachKeys
 from insula.api.encode import encode_inspect
-from insula.api.fields import NO_LINKS
 from insula.api.listing import list_containers, measure
 from insula.api.moments import format_ns_fixed, parse_moment
 from insula.api.router import Route
@@ -92,7 +90,8 @@ async def rename(call: Call) -> StreamResponse:
 
 async def remove(call: Call) -> StreamResponse:
     if call.flag("link"):
-        raise errors.NotImplemented(NO_LINKS)
+        await call.engine.containers.remove_link(call.names["id"])
+        return call.empty()
     await call.engine.containers.remove(call.names["id"], force=call.flag("force"), volumes=call.flag("v"))
     return call.empty()
 

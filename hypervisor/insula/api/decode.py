@@ -71,6 +71,7 @@ def decode_container(
         auto_remove=bool(host.get("AutoRemove")),
         restart=decode_restart(host.get("RestartPolicy") or {}),
         network_mode=mode,
+        links=tuple(host.get("Links") or ()),
         isolation=str(host.get("Isolation") or ""),
         console_rows=rows,
         console_columns=columns,

@@ -6,7 +6,7 @@ from typing import Any
 
 from insula.api.fields import ENDPOINT
 from insula.api.typed import check, read_section
-from insula.container.leases import proper
+from insula.container.leases import HOST_GATEWAY, proper
 from insula.errors import InvalidArgument
 from insula.network.address import Subnet, make_subnet, parse_address
 from insula.network.endpoint import EndpointSpec
@@ -64,12 +64,8 @@ def check_extra_host(entry: str) -> None:
     name, colon, address = entry.partition(":")
     if not colon or not name or any(letter.isspace() or not letter.isprintable() for letter in name):
         raise InvalidArgument(f"bad format for add-host: {entry[:80]!r}")
-    if address == "host-gateway":
-        raise InvalidArgument(
-            f"host-gateway cannot be had yet ({entry[:80]})",
-            "publish what the container is to reach on a network",
-        )
-    parse_address("IP address in add-host", address.strip("[]"))
+    if address != HOST_GATEWAY:
+        parse_address("IP address in add-host", address.strip("[]"))
 
 
 def decode_networking(document: dict[str, Any], warnings: list[str]) -> dict[str, Any]:

@@ -103,6 +103,8 @@ def encode_host_config(view: ContainerView) -> dict[str, Any]:
     document["RestartPolicy"] = {
         "Name": spec.restart.name, "MaximumRetryCount": spec.restart.max_retries,
     }  # fmt: skip
+    if view.links:
+        document["Links"] = list(view.links)
     for name in ("IpcMode", "CgroupnsMode", "Runtime"):
         document[name] = document[name] or HOST_DEFAULTS[name]
     return document

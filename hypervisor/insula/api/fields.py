@@ -37,7 +37,7 @@ class Field:
 
 
 DONE, MEANINGLESS, REFUSED, LATER = Answer.DONE, Answer.MEANINGLESS, Answer.REFUSED, Answer.LATER
-NO_LINKS = "links are not there yet: use a network of your own, where names are known"
+LINKS = "on the default network: variables and hosts, as they are at the start; on others: a name for this container"
 BINDS = (
     "ro, rw, nocopy, private, rprivate; z, Z have no effect, and a warning; cached, delegated, consistent have none; "
     "shared and slave are 400"
@@ -100,11 +100,11 @@ HOST_CONFIG = (
     Field("Dns", "strings"),
     Field("DnsOptions", "strings"),
     Field("DnsSearch", "strings"),
-    Field("ExtraHosts", "strings", note="host-gateway is refused"),
+    Field("ExtraHosts", "strings", note="host-gateway: TCP, to what listens on all of the host's addresses"),
     Field("GroupAdd", "strings", note="looked up in the container's own /etc/group"),
     Field("IpcMode", "string", MEANINGLESS, "the machine's own", neutral=("private", "shareable")),
     Field("Cgroup", "string", REFUSED, "each container has a machine of its own"),
-    Field("Links", "strings", LATER, NO_LINKS),
+    Field("Links", "strings", note=LINKS),
     Field("OomScoreAdj", "int"),
     Field("PidMode", "string", MEANINGLESS, "the machine's own"),
     Field("Privileged", "bool", note="inside the guest only"),
@@ -171,11 +171,11 @@ HOST_CONFIG = (
 
 ENDPOINT = (
     Field("IPAMConfig", "object"),
-    Field("Links", "strings", LATER, NO_LINKS),
-    Field("Aliases", "strings"),
+    Field("Links", "strings", note=LINKS),
+    Field("Aliases", "strings", note="on the default network 400, as with Docker"),
     Field("MacAddress", "string"),
     Field("DriverOpts", "labels", note="kept and shown"),
-    Field("GwPriority", "int"),
+    Field("GwPriority", "int", note="the default route: the highest, then the first network by name"),
     *(
         Field(name, kind, MEANINGLESS, "the engine sets it")
         for name, kind in (

@@ -5,7 +5,6 @@ from typing import Any
 
 from aiohttp.web import StreamResponse
 
-from insula import errors
 from insula.api.call import Call
 from insula.api.decode_network import decode_endpoint, decode_network
 from insula.api.encode_network import NONE_ID, encode_network, none_network
@@ -125,7 +124,6 @@ async def prune(call: Call) -> StreamResponse:
 
 
 async def connect(call: Call) -> StreamResponse:
-    """To a container that does not run: it joins at its next start."""
     document = await call.document()
     check("NetworkConnect.Container", "string", document.get("Container"))
     check("NetworkConnect.EndpointConfig", "object", document.get("EndpointConfig"))
@@ -133,24 +131,17 @@ async def connect(call: Call) -> StreamResponse:
     settings = read_section("EndpointSettings", ENDPOINT, document.get("EndpointConfig") or {}, warnings)
     network = call.engine.networks.find(call.names["id"])
     view = call.engine.containers.inspect(document.get("Container") or "")
-    if view.state.running:
-        raise errors.NotImplemented(
-            f"container {view.name} runs: it cannot be connected to a network before it is stopped",
-            "give --network at its creation, or stop it first",
-        )
-    await call.engine.containers.connect(view.id, decode_endpoint(network.name, settings))
+    wish = decode_endpoint(network.name, settings)
+    await call.engine.containers.connect(view.id, wish, (network.name, network.id))
     return call.empty(200)
 
 
 async def disconnect(call: Call) -> StreamResponse:
     document = await call.document()
     check("NetworkDisconnect.Container", "string", document.get("Container"))
+    check("NetworkDisconnect.Force", "bool", document.get("Force"))
     network = call.engine.networks.find(call.names["id"])
     view = call.engine.containers.inspect(document.get("Container") or "")
-    if view.state.running:
-        raise errors.NotImplemented(
-            f"container {view.name} runs: it cannot be disconnected from a network before it is stopped"
-        )
     await call.engine.containers.disconnect(view.id, (network.name, network.id))
     return call.empty(200)
 

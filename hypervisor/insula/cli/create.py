@@ -18,6 +18,7 @@ from insula.cli.values import pairs, parse_cpus, parse_size
 FILE_MAX = 4 << 20
 KERNEL = "insula.kernel"
 """The annotation that carries --kernel, so that it can be said with the stock command, too."""
+NETWORK_FLAGS = ("network", "net", "ip", "ip6", "mac-address", "network-alias", "link")
 STREAMS = ("stdin", "stdout", "stderr")
 Document = dict[str, Any]
 
@@ -40,6 +41,12 @@ def make_document(options: Options, detach: bool) -> Document:
         "AttachStderr": "stderr" in attached,
         "HostConfig": host_config(options),
     }
+    if any(options.given(flag) for flag in NETWORK_FLAGS):
+        from insula.cli.network_flags import network_fields  # what a plain `run` does without
+
+        host, rest = network_fields(options)
+        config["HostConfig"] |= host
+        config |= rest
     if volumes := volume_fields(options)[1]:
         config["Volumes"] = volumes
     config |= {field: options.text(flag) for flag, field in table.CONFIG_TEXTS.items() if options.given(flag)}
@@ -178,16 +185,34 @@ def with_protocol(port: str) -> str:
 
 
 def port_bindings(texts: list[str]) -> Document:
-    """`[address:][port:]port[/protocol]`."""
+    """`[address:][port:]port[/protocol]`, where ports may be ranges. Raises UsageFailure."""
     found: Document = {}
     for text in texts:
         rest, slash, protocol = text.partition("/")
         places, _, inside = rest.rpartition(":")
         address, _, outside = places.rpartition(":")
-        found.setdefault(f"{inside}/{protocol if slash else 'tcp'}", []).append(
-            {"HostIp": address.strip("[]"), "HostPort": outside}
-        )
+        for port, host_port in pair_ports(text, inside, outside):
+            found.setdefault(f"{port}/{protocol if slash else 'tcp'}", []).append(
+                {"HostIp": address.strip("[]"), "HostPort": host_port}
+            )
     return found
+
+
+def pair_ports(text: str, inside: str, outside: str) -> list[tuple[str, str]]:
+    """Ranges of one length port by port; a range for a single port is the daemon's to choose from. Raises
+    UsageFailure."""
+    first, dash, last = inside.partition("-")
+    if not dash or first == last:
+        return [(first, outside)]
+    if not all(word.isascii() and word.isdigit() and len(word) <= 5 for word in (first, last)):
+        raise UsageFailure(f"invalid argument {text[:80]!r} for --publish: invalid port range {inside[:20]}")
+    ports = [str(port) for port in range(int(first), int(last) + 1)]
+    if not outside:
+        return [(port, "") for port in ports]
+    low, _, high = outside.partition("-")
+    if not (low.isascii() and low.isdigit() and len(low) <= 5 and high == str(int(low) + len(ports) - 1)):
+        raise UsageFailure(f"invalid argument {text[:80]!r} for --publish: the ranges differ in length")
+    return [(port, str(int(low) + number)) for number, port in enumerate(ports)]
 
 
 def device(text: str) -> Document:

@@ -62,7 +62,7 @@ def update(call: Call) -> int:
 
 def remove(call: Call) -> int:
     options = call.options
-    query = {"force": options.flag("force"), "v": options.flag("volumes")}
+    query = {"force": options.flag("force"), "link": options.flag("link"), "v": options.flag("volumes")}
 
     def remove_one(name: str) -> None:
         try:
@@ -96,6 +96,7 @@ VERBS = {
     "kill": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Kill running containers", kill, (SIGNAL,), least=1),
     "rm": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Remove containers", remove,
                (Flag("force", "f", BOOL, "Kill it if it runs"),
+                Flag("link", "l", BOOL, "Remove the link CONTAINER/ALIAS, not the container"),
                 Flag("volumes", "v", BOOL, "Remove its anonymous volumes")), least=1),
     "pause": Verb(CONTAINERS, "Let the processors of containers stand still", pause, least=1),
     "unpause": Verb(CONTAINERS, "Let paused containers go on", unpause, least=1),

@@ -15,6 +15,15 @@ MODULES = {
     "images": ("images", "tag", "rmi", "history"),
     "image_upload": ("load", "import", "bootstrap"),
     "look": ("inspect", "logs", "events"),
+    "networks": (
+        "network connect",
+        "network create",
+        "network disconnect",
+        "network inspect",
+        "network ls",
+        "network prune",
+        "network rm",
+    ),
     "stats": ("stats", "top"),
     "system": ("version", "info", "doctor"),
     "volumes": ("volume create", "volume inspect", "volume ls", "volume prune", "volume rm"),
@@ -29,6 +38,9 @@ GROUPS = {
                   "port": "port", "prune": "container prune"},
     "image": {"ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect", "load": "load",
               "import": "import", "tag": "tag", "history": "history"},
+    "network": {"connect": "network connect", "create": "network create", "disconnect": "network disconnect",
+                "inspect": "network inspect", "ls": "network ls", "list": "network ls", "prune": "network prune",
+                "rm": "network rm", "remove": "network rm"},
     "volume": {"create": "volume create", "inspect": "volume inspect", "ls": "volume ls", "list": "volume ls",
                "rm": "volume rm", "remove": "volume rm", "prune": "volume prune"},
     "system": {"info": "info", "events": "events", "df": "system df", "prune": "system prune"},
@@ -36,7 +48,7 @@ GROUPS = {
 
 LATER = frozenset({
     "build", "builder", "buildx", "compose", "config", "context", "df", "login",
-    "logout", "manifest", "network", "node", "plugin", "prune", "pull", "push", "save", "search",
+    "logout", "manifest", "node", "plugin", "prune", "pull", "push", "save", "search",
     "secret", "service", "stack", "swarm", "trust",
 })  # fmt: skip
 

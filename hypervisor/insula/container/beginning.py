@@ -18,6 +18,7 @@ from insula.agent.session import GuestFailure
 from insula.agent.streams import Process
 from insula.container.failure import explain
 from insula.container.filling import fill_volumes
+from insula.container.linking import find_linked
 from insula.container.log_attributes import read_attributes
 from insula.container.log_file import LogFile
 from insula.container.mounting import place_mounts
@@ -37,11 +38,12 @@ Change = Callable[..., Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The handles that exist only while it runs. ends: where its streams stand in the log; base: what to add to
-    the process's own offsets for the log's."""
+    """The handles that exist only while it runs. joined: its place in networks; ends: where its streams stand in the
+    log; base: what to add to the process's own offsets for the log's."""
 
     guest: Guest
     main: Process
+    joined: Joined
     ends: tuple[int, int]
     base: tuple[int, int]
 
@@ -55,7 +57,7 @@ async def bring_up(
     writable = await parts.writable.take(record.id, spec.storage_size)
     placed = await place_mounts(spec, record.mounts, parts.volumes)
     joined = await held.enter_async_context(Joined(parts.networks, record.id))
-    joined.lease(spec, record.settings, record.name)
+    joined.lease(spec, record.settings, record.name, find_linked(parts.registry, record))
     choices = Choices(
         boot=secrets.randbelow(2**32 - 1) + 1,
         main=1,
@@ -87,7 +89,7 @@ async def bring_up(
         if not (isinstance(error, GuestFailure) and explain(error, ("-",), "").error is not error):
             await _keep_failure(parts, record, error, await guest.log())
         raise
-    return Running(guest, main, base, base)
+    return Running(guest, main, joined, base, base)
 
 
 async def open_log(record: Record, log: LogFile | None, held: AsyncExitStack) -> tuple[int, int]:
@@ -127,13 +129,16 @@ async def adopt_guest(parts: Parts, record: Record, held: AsyncExitStack) -> Gue
     return await held.enter_async_context(parts.guests.adopt(record.guest))
 
 
-async def rejoin(parts: Parts, record: Record, guest: Guest, held: AsyncExitStack) -> None:
+async def rejoin(parts: Parts, record: Record, guest: Guest, held: AsyncExitStack) -> Joined:
     """The networks of an adopted guest, held again. Raises Unavailable."""
     joined = await held.enter_async_context(Joined(parts.networks, record.id))
     await joined.adopt(record.leases, guest, record.spec.domainname)
+    return joined
 
 
-async def take_up(guest: Guest, record: Record, log: LogFile | None, held: AsyncExitStack) -> Running:
+async def take_up(
+    guest: Guest, joined: Joined, record: Record, log: LogFile | None, held: AsyncExitStack
+) -> Running:
     """The main process of an adopted guest that is not paused, resumed where the log ends.
 
     Raises NotFound if it does not answer, or never booted this container."""
@@ -150,4 +155,4 @@ async def take_up(guest: Guest, record: Record, log: LogFile | None, held: Async
     stdout = min(max(ends[0] - record.log_base[0], state.stdout_acknowledged), state.stdout_end)
     stderr = min(max(ends[1] - record.log_base[1], state.stderr_acknowledged), state.stderr_end)
     main = session.resume(record.main, stdout, stderr)
-    return Running(guest, main, ends, (ends[0] - stdout, ends[1] - stderr))
+    return Running(guest, main, joined, ends, (ends[0] - stdout, ends[1] - stderr))

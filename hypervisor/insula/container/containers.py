@@ -20,7 +20,7 @@ from insula.container.log_options import DEFAULT as LOG_DEFAULT
 from insula.container.log_options import LogLimits
 from insula.container.logs import LogEntry, LogQuery, read_logs
 from insula.container.measures import Measures
-from insula.container.membership import connect, disconnect
+from insula.container.membership import connect, disconnect, renamed, unlink_alias
 from insula.container.parts import Parts
 from insula.container.prune import Pruned, PruneFilter, prune_containers
 from insula.container.recovery import load_containers, recover
@@ -222,15 +222,23 @@ class Containers:
             self._registry.release(name, container.id)
             raise
         self._registry.release(old, container.id)
+        await renamed(container, old)
         container.publish("rename", oldName=f"/{old}")
 
-    async def connect(self, reference: str, wish: EndpointSpec) -> None:
-        """A further network from the next start on. Raises Conflict if it runs, Forbidden if it is on it already."""
-        await connect(self._registry.find(reference), wish)
+    async def connect(self, reference: str, wish: EndpointSpec, names: tuple[str, ...]) -> None:
+        """A further network, at once if it runs. Raises Conflict if it is paused, Forbidden if it has it already."""
+        await connect(self._registry.find(reference), wish, names)
 
     async def disconnect(self, reference: str, names: tuple[str, ...]) -> None:
-        """Without a network from the next start on. Raises Conflict if it runs, Forbidden if it is not on it."""
+        """Without a network, at once if it runs. Raises Conflict if it is paused, Forbidden if it is not on it."""
         await disconnect(self._registry.find(reference), names)
+
+    async def remove_link(self, reference: str) -> None:
+        """reference: `own/alias`, a link of the default network, gone from the next start on. Raises NotFound."""
+        name, slash, alias = reference.strip("/").rpartition("/")
+        if not slash:
+            raise NotFound(f"No such link: {reference[:200]}", "a link is CONTAINER/ALIAS")
+        await unlink_alias(self._registry.find(name), alias)
 
     async def resize(self, reference: str, rows: int, columns: int) -> None:
         """Raises Conflict if it does not run."""

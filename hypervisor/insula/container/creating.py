@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from insula.container.leases import check_networks
 from insula.container.lifecycle import Container
+from insula.container.linking import resolve_links
 from insula.container.log_attributes import read_attributes
 from insula.container.mount_point import MountPoint
 from insula.container.mounting import make_mount_points
@@ -35,6 +37,7 @@ async def create_container(parts: Parts, spec: ContainerSpec) -> Container:
         image_id=image.id,
         platform=str(image.platform),
     )
+    record = replace(record, links=resolve_links(parts.registry, record))
     await read_attributes(record)  # or refused here, rather than at each start
     parts.registry.reserve(record.name, id)
     try:
@@ -65,6 +68,7 @@ async def _keep(parts: Parts, record: Record) -> Container:
 
 async def _check_start(parts: Parts, spec: ContainerSpec, platform: str) -> None:
     """What else would be found wrong first at the start. Raises InvalidArgument, Unavailable."""
+    check_networks(spec)
     if parse_security(spec.security_opt).seccomp:
         await parts.filter(platform, spec)
     if spec.kernel:

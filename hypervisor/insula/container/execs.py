@@ -115,7 +115,9 @@ class Execs:
 
     async def _make_spec(self, spec: ExecSpec, container: Record, session: Session) -> ProcessSpec:
         filter = await self._parts.filter(container.platform, container.spec, spec.privileged)
-        return make_exec(spec, container.spec, container.settings, session.new_number(), filter)
+        return make_exec(
+            spec, container.spec, container.settings, session.new_number(), filter, container.leases
+        )
 
     async def _own(self, item: Exec, process: Process, session: Session, container: Record) -> None:
         code = KILLED

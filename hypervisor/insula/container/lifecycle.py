@@ -25,6 +25,7 @@ from insula.container.failure import explain
 from insula.container.parts import Parts
 from insula.container.pausing import Pausing
 from insula.container.record import Record
+from insula.container.relinking import settle
 from insula.container.restart_policy import NO
 from insula.container.state import ExitState, Move, Status, move
 from insula.container.stats import Readable, Stats
@@ -121,12 +122,13 @@ class Container(Exiting):
 
     async def _take_up(self, held: AsyncExitStack) -> Running:
         self.guest = guest = await adopt_guest(self.parts, self.record, held)
-        await rejoin(self.parts, self.record, guest, held)
+        joined = await rejoin(self.parts, self.record, guest, held)
         if await guest.is_paused():
             self.move(Move.SLEEP)
             self._answer(None)
             await self.pausing.sleep(guest)
-        running = await take_up(guest, self.record, self.log, held)
+        running = await take_up(guest, joined, self.record, self.log, held)
+        await settle(self, guest, joined)
         if self.record.status is Status.PAUSED:
             await self.pausing.hold(guest)
         others = [s for s in guest.session.welcome.processes if s.process != self.record.main]

@@ -1,41 +1,116 @@
-"""Which networks a container is on from its next start: changed while it does not run. A running one is refused, for
-no network device comes to or goes from a running machine yet."""
+"""`docker network connect` and `disconnect`: which networks a container is on, at once if it runs (relinking.py), and
+from its next start on."""
 
+import logging
 from dataclasses import replace
 
-from insula.container.leases import wishes
+from insula.container.leases import check_networks, proper, wishes
 from insula.container.lifecycle import Container
-from insula.errors import Conflict, Forbidden, InvalidArgument
-from insula.network.endpoint import EndpointSpec
+from insula.container.relinking import link, unlink
+from insula.container.spec import ContainerSpec
+from insula.container.state import Move, Status
+from insula.errors import Forbidden, InsulaError, InvalidArgument, NotFound
+from insula.network.endpoint import Endpoint, EndpointSpec
 from insula.network.network import NONE
 
+log = logging.getLogger(__name__)
 
-async def connect(container: Container, wish: EndpointSpec) -> None:
-    """Raises Conflict if it runs, InvalidArgument, Forbidden if it is on it already."""
-    _check_stopped(container)
+
+async def connect(container: Container, wish: EndpointSpec, names: tuple[str, ...]) -> None:
+    """names: the network's name and id. Raises Conflict if it is paused or ends, InvalidArgument, Forbidden if it has
+    it already."""
+    await container.settled()
+    container.check(Move.NETWORK)
+    if container.status is Status.RUNNING:
+        running = container.handles(Move.NETWORK)
+        with container.pausing.sending():  # it is not paused meanwhile
+            async with running.joined.changing():
+                endpoints = with_network(container, wish, names)
+                await link(container, running.guest, running.joined, wish, endpoints=endpoints)
+    else:
+        container.parts.networks.check(wish)
+        spec = replace(container.record.spec, endpoints=with_network(container, wish, names))
+        check_networks(spec)
+        await container.change(spec=spec)
+
+
+async def disconnect(container: Container, names: tuple[str, ...]) -> None:
+    """names: the network's name and id. Raises Conflict if it is paused or ends, Forbidden if it is not on it."""
+    await container.settled()
+    container.check(Move.NETWORK)
+    if container.status is Status.RUNNING:
+        running = container.handles(Move.NETWORK)
+        with container.pausing.sending():
+            async with running.joined.changing():
+                endpoint = _held(container, running.joined.leases.endpoints, names)
+                spec = without_network(container, (*names, endpoint.network))
+                await unlink(
+                    container,
+                    running.guest,
+                    running.joined,
+                    endpoint,
+                    endpoints=spec.endpoints,
+                    left_mode=spec.left_mode,
+                )
+    else:
+        await container.change(spec=without_network(container, names))
+
+
+async def renamed(container: Container, old: str) -> None:
+    """Others find a running container by its new name. What fails is told to the log."""
+    if container.running is None:
+        return
+    joined, record = container.running.joined, container.record
+    try:
+        async with joined.changing():
+            await joined.rename(old, record.name, record.spec.domainname)
+            if container.record.guest is not None:
+                await container.change(leases=joined.leases)
+    except InsulaError as error:
+        log.warning("container %s: others may find it by its former name: %s", container.id[:12], error)
+
+
+async def unlink_alias(container: Container, alias: str) -> None:
+    """Raises NotFound if it has no such link."""
+    links = container.record.links
+    left = tuple(link for link in links if link[1] != alias)
+    if not alias or left == links:
+        raise NotFound(f"No such link: /{container.record.name}/{alias[:80]}")
+    await container.change(links=left)
+
+
+def with_network(
+    container: Container, wish: EndpointSpec, names: tuple[str, ...]
+) -> tuple[EndpointSpec, ...]:
+    """The endpoints of its spec, and this one. Raises InvalidArgument, Forbidden."""
     spec = container.record.spec
     if spec.network_mode == NONE:
         raise InvalidArgument(
             "container cannot be connected to multiple networks with one of the networks in private (none) mode"
         )
-    if wish.network in (known.network for known in wishes(spec)):
+    if any(known.network in names for known in wishes(spec)):
         raise Forbidden(
             f"endpoint with name {container.record.name} already exists in network {wish.network}"
         )
-    await container.change(spec=replace(spec, endpoints=(*spec.endpoints, wish)))
+    return (*spec.endpoints, wish)
 
 
-async def disconnect(container: Container, names: tuple[str, ...]) -> None:
-    """Raises Conflict if it runs, Forbidden if it is not on the network of these names."""
-    _check_stopped(container)
+def without_network(container: Container, names: tuple[str, ...]) -> ContainerSpec:
+    """Raises Forbidden if it is on no network of these names."""
     spec = container.record.spec
     left = tuple(wish for wish in wishes(spec) if wish.network not in names)
     if len(left) == len(wishes(spec)):
-        raise Forbidden(f"container {container.id} is not connected to network {names[0]}")
-    mode = left[0].network if left else NONE
-    await container.change(spec=replace(spec, endpoints=left, network_mode=mode))
+        raise _absent(container, names)
+    left_mode = spec.left_mode or proper(spec.network_mode) in names
+    return replace(spec, endpoints=left, left_mode=left_mode)
 
 
-def _check_stopped(container: Container) -> None:
-    if container.is_live:
-        raise Conflict(f"container {container.id[:12]} is running")
+def _held(container: Container, endpoints: tuple[Endpoint, ...], names: tuple[str, ...]) -> Endpoint:
+    for endpoint in endpoints:
+        if endpoint.network in names or endpoint.network_id in names:
+            return endpoint
+    raise _absent(container, names)
+
+
+def _absent(container: Container, names: tuple[str, ...]) -> Forbidden:
+    return Forbidden(f"container {container.id} is not connected to network {names[0]}")

@@ -1,18 +1,21 @@
 """A container's place in networks, acquired: addresses leased, ports bound, taps joined; and given back.
 
-What it is to be is decided in leases.py.
+What it is to be is decided in leases.py. While it runs networks come and go (relinking.py), one change at a time.
 """
 
+import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 
-from insula.container.leases import Leases, published, wishes
+from insula.container.leases import Leases, Linked, published, wants_host, wishes
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec
-from insula.errors import InvalidArgument, Unavailable
+from insula.errors import Conflict, InvalidArgument, Unavailable
 from insula.guest.guest import Guest
-from insula.network.endpoint import Endpoint
+from insula.network.endpoint import Endpoint, EndpointSpec
 from insula.network.forward import Target
 from insula.network.networks import Networks
 from insula.network.ports import BoundPort, bind_port
@@ -26,12 +29,14 @@ class Joined:
     back, unless the guest was detached from: then they are the next daemon's."""
 
     def __init__(self, networks: Networks, container: str) -> None:
-        self._networks = networks
-        self._container = container
+        self.networks = networks
         self.leases = Leases()
+        self._container = container
         self._listeners: dict[BoundPort, socket.socket] = {}
-        self._taps: dict[str, Endpoint] = {}
+        self._on: dict[int, Endpoint] = {}  # by device: those whose taps are in their networks
         self._guest: Guest | None = None
+        self._turn: asyncio.Future[None] | None = None
+        self._over = False
 
     async def __aenter__(self) -> "Joined":
         return self
@@ -39,30 +44,57 @@ class Joined:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over = True
+        while self._turn is not None:
+            await asyncio.wait((self._turn,))
         if self._guest is None or not self._guest.detached:
             await self.release()
 
-    def lease(self, spec: ContainerSpec, settings: Settings, name: str) -> None:
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """A change of what a running container has: one at a time. Raises Conflict once the run is over."""
+        while self._turn is not None:
+            await asyncio.wait((self._turn,))
+        if self._over:
+            raise Conflict(f"container {self._container} is not running")
+        self._turn = turn = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            self._turn = None
+            turn.set_result(None)
+
+    # -- at a start
+
+    def lease(
+        self, spec: ContainerSpec, settings: Settings, name: str, linked: tuple[Linked, ...] = ()
+    ) -> None:
         """Addresses, and the host's ports. Raises InsulaError; what it has by then, `release` gives back."""
         endpoints: list[Endpoint] = []
         for wish in wishes(spec):
-            called = tuple(dict.fromkeys((name, *wish.aliases, self._container[:SHORT], settings.hostname)))
-            endpoints.append(self._networks.lease(wish, self._container, called, spec.dns))
+            endpoints.append(self.choose(wish, spec, settings, name))
             self.leases = Leases(tuple(endpoints))
+        if wants_host(spec) and self.leases.host_endpoint is None:
+            raise InvalidArgument("host-gateway needs a network that is not internal", "--network bridge")
         if not endpoints:
             return
         for wanted in published(spec, settings):
             for bound, listener in bind_port(wanted):
                 self._listeners[bound] = listener
-        self.leases = Leases(tuple(endpoints), tuple(self._listeners))
+        self.leases = Leases(tuple(endpoints), tuple(self._listeners), linked=linked)
+
+    def choose(self, wish: EndpointSpec, spec: ContainerSpec, settings: Settings, name: str) -> Endpoint:
+        """An endpoint's addresses, taken from now on. Raises NotFound, Forbidden, InvalidArgument."""
+        called = (name, *wish.aliases, self._container[:SHORT], settings.hostname)
+        names = tuple(dict.fromkeys(called))
+        return self.networks.lease(wish, self._container, names, spec.dns, hostward=wants_host(spec))
 
     async def join(self, guest: Guest, domain: str) -> None:
         """Each tap into its network, each port carried. Raises InsulaError."""
         self._guest = guest
         check_taps(self.leases.endpoints, guest.taps)
-        for tap, endpoint in zip(guest.taps, self.leases.endpoints, strict=False):
-            self._taps[tap] = endpoint
-            await self._networks.join(tap, endpoint, self._container, domain)
+        for nic, endpoint in self.leases.placed:
+            await self.put_on(nic, endpoint, domain)
         for bound in self.leases.ports:
             listener = self._listeners.pop(bound)
             target = target_of(bound, self.leases.endpoints)
@@ -71,30 +103,61 @@ class Joined:
                 raise InvalidArgument(
                     f"port {bound.port} cannot be published: no network has an address for it"
                 )
-            await self._networks.wiring.publish(Published(bound, target, listener))
+            await self.networks.wiring.publish(Published(bound, target, listener))
 
     async def adopt(self, leases: Leases, guest: Guest, domain: str) -> None:
         """Those of a container that an earlier daemon left running. Raises Unavailable."""
         self.leases, self._guest = leases, guest
-        for tap, endpoint in zip(guest.taps, leases.endpoints, strict=False):
-            self._networks.adopt(self._container, endpoint)
-            self._taps[tap] = endpoint
-            await self._networks.join(tap, endpoint, self._container, domain)
+        for nic, endpoint in leases.placed:
+            self.networks.adopt(self._container, endpoint)
+            await self.put_on(nic, endpoint, domain)
         for bound in leases.ports:
-            if target := target_of(bound, leases.endpoints):
-                await self._networks.wiring.take_over(bound, target)
+            await self.networks.wiring.take_over(bound, target_of(bound, leases.endpoints))
+
+    # -- while it runs
+
+    async def put_on(self, nic: int, endpoint: Endpoint, domain: str) -> None:
+        """A device's tap into its network. Raises Unavailable, Internal."""
+        if self._guest is None or nic >= len(self._guest.taps):
+            raise Unavailable("the machine has no network", "insula doctor; or --network none")
+        self._on[nic] = endpoint
+        await self.networks.join(self._guest.taps[nic], endpoint, self._container, domain)
+
+    async def take_off(self, nic: int) -> None:
+        """A device's tap out of its network: nothing more goes in or out. What fails is told to the log."""
+        endpoint = self._on.pop(nic, None)
+        if endpoint is not None and self._guest is not None:
+            await self.networks.leave(self._guest.taps[nic], endpoint, self._container)
+
+    async def aim_ports(self) -> None:
+        """Published ports to an address that the container has now. Raises Unavailable, Internal."""
+        for bound in self.leases.ports:
+            await self.networks.wiring.retarget(bound.key, target_of(bound, self.leases.endpoints))
+
+    async def rename(self, old: str, new: str, domain: str) -> None:
+        """Others find it by its new name. Raises Unavailable, Internal."""
+        for nic, endpoint in tuple(self._on.items()):
+            names = (
+                (new, *(name for name in endpoint.names if name not in (old, new))) if endpoint.names else ()
+            )
+            renamed = replace(endpoint, names=names)
+            assert self._guest is not None
+            await self.networks.rename(self._guest.taps[nic], renamed, self._container, domain)
+            self._on[nic] = renamed
+            placed = dict(self.leases.placed) | {nic: renamed}
+            self.leases = replace(self.leases, endpoints=tuple(placed.values()), nics=tuple(placed))
 
     async def release(self) -> None:
         """Everything, as far as it was had. Raises nothing: what is left is told to the log."""
         for listener in self._listeners.values():
             listener.close()
         for bound in self.leases.ports:
-            await self._networks.wiring.unpublish(bound.key)
-        for tap, endpoint in self._taps.items():
-            await self._networks.leave(tap, endpoint, self._container)
+            await self.networks.wiring.unpublish(bound.key)
+        for nic in tuple(self._on):
+            await self.take_off(nic)
         for endpoint in self.leases.endpoints:
-            self._networks.release(endpoint)
-        self._listeners, self._taps, self.leases = {}, {}, Leases()
+            self.networks.release(endpoint)
+        self._listeners, self.leases = {}, Leases()
 
 
 def check_taps(endpoints: tuple[Endpoint, ...], taps: tuple[str, ...]) -> None:

@@ -11,16 +11,16 @@ from pathlib import Path
 from insula.agent.boot_document import (
     BootDocument,
     BootFlag,
-    File,
     Limit,
     ProcessFlag,
     ProcessSpec,
     Sysctl,
 )
 from insula.container.capabilities import choose_capabilities, make_capabilities
-from insula.container.leases import NO_LEASES, Leases, hosts_lines, links_of, resolv_conf
+from insula.container.leases import NO_LEASES, Leases, links_of
 from insula.container.limits import limits_of, machine_cpus, machine_memory, throttle_of
 from insula.container.mounting import Placed
+from insula.container.name_files import name_files
 from insula.container.security import parse_security
 from insula.container.settings import Settings, merge_environment
 from insula.container.spec import ContainerSpec, ExecSpec
@@ -39,14 +39,6 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 SHM_DEFAULT = 64 << 20
 RLIMIT_NPROC, RLIMIT_NOFILE = 6, 7
 LIMITS = (Limit(RLIMIT_NOFILE, 1_048_576, 1_048_576),)
-HOSTS = (
-    "127.0.0.1\tlocalhost\n"
-    "::1\tlocalhost ip6-localhost ip6-loopback\n"
-    "fe00::\tip6-localnet\n"
-    "ff00::\tip6-mcastprefix\n"
-    "ff02::1\tip6-allnodes\n"
-    "ff02::2\tip6-allrouters\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ def make_plan(
             mounts=tuple(item.mount for item in choices.placed),
             masked=_paths(spec, spec.masked_paths, MASKED),
             read_only=_paths(spec, spec.readonly_paths, READ_ONLY),
-            files=_files(spec, settings, choices),
+            files=name_files(spec, settings, choices.leases, choices.search),
             links=links_of(choices.leases),
             sysctls=_sysctls(spec),
             limits=limits_of(spec),
@@ -155,7 +147,12 @@ def _request(
 
 
 def make_exec(
-    spec: ExecSpec, container: ContainerSpec, settings: Settings, number: int, seccomp: bytes
+    spec: ExecSpec,
+    container: ContainerSpec,
+    settings: Settings,
+    number: int,
+    seccomp: bytes,
+    leases: Leases = NO_LEASES,
 ) -> ProcessSpec:
     """A further process. An exec's --privileged gives it all capabilities, as with Docker."""
     privileged = spec.privileged or container.privileged
@@ -167,7 +164,7 @@ def make_exec(
     return ProcessSpec(
         number=number,
         arguments=spec.cmd,
-        environment=_environment(settings, spec.tty, spec.env),
+        environment=_environment(settings, spec.tty, spec.env, leases),
         flags=flags,
         directory=spec.working_dir or settings.working_dir or "/",
         user=spec.user or settings.user,
@@ -187,7 +184,7 @@ def _main(spec: ContainerSpec, settings: Settings, choices: Choices) -> ProcessS
     return ProcessSpec(
         number=choices.main,
         arguments=settings.arguments,
-        environment=_environment(settings, spec.tty, ()),
+        environment=_environment(settings, spec.tty, (), choices.leases),
         flags=flags,
         rows=spec.console_rows,
         columns=spec.console_columns,
@@ -228,9 +225,10 @@ def _paths(spec: ContainerSpec, asked: tuple[str, ...] | None, default: tuple[st
     return () if spec.privileged else default
 
 
-def _environment(settings: Settings, tty: bool, extra: tuple[str, ...]) -> tuple[str, ...]:
+def _environment(settings: Settings, tty: bool, extra: tuple[str, ...], leases: Leases) -> tuple[str, ...]:
     own = (f"HOSTNAME={settings.hostname}", *(("TERM=xterm",) if tty else ()))
-    return merge_environment(own, settings.env, extra)
+    linked = tuple(entry for link in leases.linked for entry in link.environment)
+    return merge_environment((*own, *linked), settings.env, extra)
 
 
 def _boot_flags(spec: ContainerSpec) -> BootFlag:
@@ -240,15 +238,3 @@ def _boot_flags(spec: ContainerSpec) -> BootFlag:
     flags |= BootFlag.INIT if spec.init else 0
     flags |= BootFlag.DISPOSABLE if spec.auto_remove else 0
     return flags
-
-
-def _files(spec: ContainerSpec, settings: Settings, choices: Choices) -> tuple[File, ...]:
-    hosts = HOSTS + hosts_lines(spec, settings, choices.leases)
-    if not choices.leases.endpoints:
-        own = f"{settings.hostname}.{spec.domainname} " if spec.domainname else ""
-        hosts += f"127.0.1.1\t{own}{settings.hostname}\n"
-    return (
-        File("/etc/hostname", f"{settings.hostname}\n".encode()),
-        File("/etc/hosts", hosts.encode()),
-        File("/etc/resolv.conf", resolv_conf(spec, choices.leases, choices.search).encode()),
-    )

@@ -25,7 +25,8 @@ class Record:
     """One container. guest: what adoption needs, None if it has no machine; boot and main: the boot's and the
     main process's number; log_base: where each stream of this run begins in the log; health: None if it has no
     check; restart_count: how often the restart policy has started it since the user did; stopped: the user has sent
-    it a signal since; leases: its place in networks, while it runs; mounts: what it has mounted."""
+    it a signal since; leases: its place in networks, while it runs; links: of the default network, the
+    other's id and the alias; mounts: what it has mounted."""
 
     id: str
     name: str
@@ -44,6 +45,7 @@ class Record:
     restart_count: int = 0
     stopped: bool = False
     leases: Leases = NO_LEASES
+    links: tuple[tuple[str, str], ...] = ()
     mounts: tuple[MountPoint, ...] = ()
 
     def to_document(self) -> dict[str, Any]:

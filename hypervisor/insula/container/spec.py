@@ -22,7 +22,8 @@ from insula.container.signals import parse_signal
 from insula.container.spec_limits import NO_DEVICE_LIMITS, DeviceLimits, Ulimit, check_limits
 from insula.container.sysctls import check_sysctls
 from insula.errors import InvalidArgument
-from insula.network.endpoint import EndpointSpec
+from insula.network.endpoint import LINKS_MAX, EndpointSpec, parse_link
+from insula.network.network import NONE
 from insula.network.ports import PortSpec
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -43,7 +44,8 @@ class ContainerSpec:
     nano_cpus: 10⁻⁹ CPUs; cpu_quota, cpu_period: microseconds; cpu_shares, blkio_weight: as cgroups of version 1
     have them; pids_limit: processes; 0 is Docker's default. masked_paths, readonly_paths: None is the default.
     kernel: path of a kernel image on this host, empty: the platform's own. stop_timeout: seconds, -1 waits for
-    ever. tmpfs: target → options; volumes: targets of anonymous ones. published: host ports asked for.
+    ever. tmpfs: target → options; volumes: targets of anonymous ones. published: host ports asked for; left_mode: it
+    has been taken off the network of its mode; links: as asked, of the network of its mode.
     raw_*: Config, HostConfig and NetworkingConfig as sent."""
 
     image: str
@@ -107,6 +109,8 @@ class ContainerSpec:
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     network_mode: str = ""
     endpoints: tuple[EndpointSpec, ...] = ()
+    left_mode: bool = False
+    links: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
@@ -248,6 +252,12 @@ def _check_paths(paths: tuple[str, ...]) -> None:
 
 
 def _check_network(spec: ContainerSpec) -> None:
+    for link in spec.links:
+        parse_link(link)
+    if len(spec.links) > LINKS_MAX:
+        raise InvalidArgument(f"a container has {LINKS_MAX} links at most")
+    if spec.links and spec.network_mode == NONE:
+        raise InvalidArgument("conflicting options: network none and links")
     mode = spec.network_mode
     if mode == "host":
         raise InvalidArgument(

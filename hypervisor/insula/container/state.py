@@ -44,6 +44,7 @@ class Move(StrEnum):
     RESIZE = "resize"
     UPDATE = "update"
     COPY = "copy files of"
+    NETWORK = "change networks of"
     REMOVE = "remove"
     KEEP = "be kept"  # a removal failed
 
@@ -73,6 +74,7 @@ MOVES: dict[tuple[Status, Move], Status] = {
     **{(status, M.ATTACH): status for status in (S.CREATED, S.STARTING, S.RUNNING, S.STOPPING, S.EXITED)},
     **{(status, M.UPDATE): status for status in S if status not in (S.REMOVING, S.DEAD)},
     **{(status, M.COPY): status for status in S if status not in (S.PAUSED, S.REMOVING, S.DEAD)},
+    **{(status, M.NETWORK): status for status in (S.CREATED, S.RUNNING, S.RESTARTING, S.EXITED)},
     (S.CREATED, M.REMOVE): S.REMOVING,
     (S.EXITED, M.REMOVE): S.REMOVING,
     (S.DEAD, M.REMOVE): S.REMOVING,
@@ -133,6 +135,9 @@ def _while_it_lives(status: Status, operation: Move, id: str) -> InsulaError | N
             Move.TOP: Conflict(f"Container {id} is paused, unpause the container before top"),
             Move.ATTACH: Conflict(f"container {id} is paused, unpause the container before attach"),
             Move.COPY: Conflict(f"Container {id} is paused, unpause the container before copying its files"),
+            Move.NETWORK: Conflict(
+                f"Container {id} is paused, unpause the container before changing its networks"
+            ),
         }.get(operation)
     if status is Status.RESTARTING and operation in (
         Move.EXEC, Move.TOP, Move.RESIZE, Move.PAUSE, Move.ATTACH,
@@ -149,6 +154,6 @@ def _otherwise(status: Status, operation: Move, id: str) -> InsulaError:
         return Conflict(f"Container {id} is not paused")
     if operation is Move.KILL:
         return Conflict(f"cannot kill container: {short}: container {id} is not running")
-    if operation in (Move.EXEC, Move.TOP, Move.RESIZE, Move.PAUSE):
+    if operation in (Move.EXEC, Move.TOP, Move.RESIZE, Move.PAUSE, Move.NETWORK):
         return Conflict(f"container {id} is not running")
     return Conflict(f"container {short} cannot {operation}: it is {status}")

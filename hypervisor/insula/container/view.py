@@ -9,6 +9,7 @@ from insula.container.execs import Exec
 from insula.container.health import Health
 from insula.container.leases import NO_LEASES, Leases
 from insula.container.lifecycle import Container
+from insula.container.linking import shown_links
 from insula.container.mount_point import MountPoint as MountPoint
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec, ExecSpec
@@ -54,7 +55,7 @@ class StateView:
 class ContainerView:
     """One container. name: without the slash; image: as it was asked for; settings: image and request merged;
     log_path: of the json-file driver alone, as with Docker; origin: where its machine came from ('pool',
-    'template', 'cold'), empty if it does not run."""
+    'template', 'cold'), empty if it does not run; links: of the default network, as inspect has them."""
 
     id: str
     name: str
@@ -73,6 +74,7 @@ class ContainerView:
     machine_end: Path | None = None
     restart_count: int = 0
     mounts: tuple[MountPoint, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def view_container(container: Container, paths: Paths) -> ContainerView:
         machine_end=ended if exit.by_machine and ended.exists() else None,
         restart_count=record.restart_count,
         mounts=record.mounts,
+        links=shown_links(container.parts.registry, record),
     )
 
 

@@ -92,13 +92,17 @@ def _disks(bus: Bus) -> list[str]:
     return words
 
 
+FIRST_MAC = "52:54:00:12:34:"
+"""The agent tells the devices apart by the last octet; a container's own MAC comes with its lease."""
+
+
 def _network(spec: MachineSpec, fds: Descriptors) -> list[str]:
     """On taps of the machine's own, or on hubs with nothing else on them: then it has no network."""
     words = []
     for n in range(NICS):
         words += [
             "-netdev", f"tap,id=net{n},fd={fds.taps[n]}" if spec.taps else f"hubport,id=net{n},hubid={n}",
-            "-device", f"virtio-net-{spec.platform.bus.suffix},id=nic{n},netdev=net{n}",
+            "-device", f"virtio-net-{spec.platform.bus.suffix},id=nic{n},netdev=net{n},mac={FIRST_MAC}{n:02x}",
         ]  # fmt: skip
     return words
 

@@ -14,7 +14,8 @@ from insula.machine.platform import Accelerator, Platform
 LAYER_DISKS = 8
 """Read-only placeholders in every machine; an image with more layers has its lowest ones merged."""
 
-NICS = 1
+NICS = 4
+"""Network devices in every machine: on how many networks a container can be at a time."""
 
 MEMORY_CLASSES = (256, 512, 1024, 2048, 4096, 8192)
 """MiB."""

@@ -10,6 +10,8 @@ from insula.network.address import IPInterface, parse_address
 MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 NAME_MAX = 255
 ALIASES_MAX = 256
+LINK_WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+LINK_MAX, LINKS_MAX = 512, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,10 @@ class EndpointSpec:
             check_mac(self.mac)
         if len(self.aliases) > ALIASES_MAX:
             raise InvalidArgument(f"a container has {ALIASES_MAX} aliases on a network at most")
+        if len(self.links) > LINKS_MAX:
+            raise InvalidArgument(f"a container has {LINKS_MAX} links at most")
+        for link in self.links:
+            parse_link(link)
         for alias in self.aliases:
             if (
                 not alias
@@ -43,6 +49,18 @@ class EndpointSpec:
                 or any(not letter.isprintable() for letter in alias)
             ):
                 raise InvalidArgument(f"invalid alias {alias[:80]!r}")
+
+
+def parse_link(text: str) -> tuple[str, str]:
+    """`container:alias`, `container`, or as inspect shows it, `/container:/own/alias`: the container and the alias.
+    Raises InvalidArgument in Docker's words."""
+    target, _, alias = text.partition(":")
+    alias = alias or target
+    if target.startswith("/"):
+        target, alias = target[1:], alias.rpartition("/")[2]
+    if not LINK_WORD.fullmatch(target) or not LINK_WORD.fullmatch(alias) or len(text) > LINK_MAX:
+        raise InvalidArgument(f"bad format for links: {text[:80]}")
+    return target, alias
 
 
 def check_mac(mac: str) -> None:
@@ -54,7 +72,8 @@ def check_mac(mac: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """The lease: what a container has on a network while it runs. addresses: with their prefixes; gateways: of the
-    same subnets, in the same order; names: what others find it by; dns: name servers of its own choice."""
+    same subnets, in the same order; names: what others find it by; links: names that it alone finds others by, with
+    theirs; dns: name servers of its own choice; hostward: the host is reached at its gateway."""
 
     id: str
     network_id: str
@@ -70,6 +89,12 @@ class Endpoint:
     aliases: tuple[str, ...] = ()
     gateway_priority: int = 0
     dns: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    hostward: bool = False
+
+    def gateway(self, version: int) -> str:
+        """Of IPv4 or IPv6; empty if it has no address of that kind."""
+        return next((text for text in self.gateways if (":" in text) == (version == 6)), "")
 
     @property
     def interfaces(self) -> tuple[IPInterface, ...]:

@@ -37,9 +37,10 @@ class Target:
 
 
 class TcpForward:
-    """One published TCP port."""
+    """One published TCP port. target: None where the container is on no network: connections are cut short
+    then."""
 
-    def __init__(self, listener: socket.socket, target: Target) -> None:
+    def __init__(self, listener: socket.socket, target: Target | None) -> None:
         self._listener = listener
         self.target = target
         self._connections: set[asyncio.Task[None]] = set()
@@ -69,24 +70,25 @@ class TcpForward:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     async def _carry(self, client: socket.socket) -> None:
-        with client, socket.socket(self.target.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as server:
-            for end in (client, server):
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        target = self.target
+        if target is None:
+            with client:
+                reset(client)
+            return
+        with client, socket.socket(target.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as server:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
-                    await asyncio.get_running_loop().sock_connect(
-                        server, (str(self.target.address), self.target.port)
-                    )
+                    await asyncio.get_running_loop().sock_connect(server, (str(target.address), target.port))
             except (OSError, TimeoutError):
-                _reset(client)
+                reset(client)
                 return
-            try:
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(_move(client, server))
-                    both.create_task(_move(server, client))
-            except* OSError:
-                _reset(client)
-                _reset(server)
+            await join(client, server)
+
+    def lead(self, target: Target | None) -> None:
+        """Leads elsewhere from now on. The connections that there are end: their container has left that address."""
+        self.target = target
+        for task in self._connections:
+            task.cancel()
 
     def close(self) -> None:
         """Takes no further connections; those there are go on to their ends."""
@@ -100,7 +102,20 @@ class TcpForward:
             task.cancel()
 
 
-def _reset(end: socket.socket) -> None:
+async def join(client: socket.socket, server: socket.socket) -> None:
+    """Carries bytes both ways until both have ended; a failure of one is the other's too."""
+    for end in (client, server):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_move(client, server))
+            both.create_task(_move(server, client))
+    except* OSError:
+        reset(client)
+        reset(server)
+
+
+def reset(end: socket.socket) -> None:
     """So that its close tells the other side of the failure."""
     with contextlib.suppress(OSError):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -188,15 +203,21 @@ async def _ready(end: socket.socket, *, writing: bool) -> None:
 
 
 class UdpForward:
-    """One published UDP port."""
+    """One published UDP port. target: None where the container is on no network: nothing is carried then."""
 
-    def __init__(self, listener: socket.socket, target: Target) -> None:
+    def __init__(self, listener: socket.socket, target: Target | None) -> None:
         self._listener = listener
         self.target = target
         self._peers: dict[tuple[str, int], socket.socket] = {}
         self._timers: dict[tuple[str, int], asyncio.TimerHandle] = {}
         listener.setblocking(False)
         asyncio.get_running_loop().add_reader(listener, self._from_peer)
+
+    def lead(self, target: Target | None) -> None:
+        """Leads elsewhere from now on, for every peer."""
+        self.target = target
+        for peer in list(self._peers):
+            self._forget(peer)
 
     def _from_peer(self) -> None:
         for _ in range(BACKLOG_ROUND):
@@ -212,9 +233,12 @@ class UdpForward:
                     self._peers[peer].send(data)
 
     def _open(self, peer: tuple[str, int]) -> None:
+        target = self.target
+        if target is None:
+            return
         with contextlib.suppress(OSError):
-            own = socket.socket(self.target.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            own.connect((str(self.target.address), self.target.port))
+            own = socket.socket(target.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            own.connect((str(target.address), target.port))
             self._peers[peer] = own
             asyncio.get_running_loop().add_reader(own, self._from_container, own, peer)
 

@@ -19,7 +19,10 @@ MESSAGE_MAX = 1 << 17
 DESCRIPTORS_MAX = 64
 
 
-def pack(value: Bridge | Lease | Holder | Target) -> dict[str, Any]:
+def pack(value: Bridge | Lease | Holder | Target | None) -> dict[str, Any] | None:
+    """None stays what it is."""
+    if value is None:
+        return None
     return {name: _plain(item) for name, item in asdict(value).items()}
 
 
@@ -39,11 +42,13 @@ def unpack_lease(data: dict[str, Any]) -> Lease:
 
 def unpack_holder(data: dict[str, Any]) -> Holder:
     addresses = tuple(ip_address(item) for item in data["addresses"])
-    return Holder(**data | {"names": tuple(data["names"]), "addresses": addresses, "dns": tuple(data["dns"])})
+    links = tuple((str(alias), str(target)) for alias, target in data["links"])
+    own = {"names": tuple(data["names"]), "addresses": addresses, "dns": tuple(data["dns"]), "links": links}
+    return Holder(**data | own)
 
 
-def unpack_target(data: dict[str, Any]) -> Target:
-    return Target(ip_address(data["address"]), data["port"])
+def unpack_target(data: dict[str, Any] | None) -> Target | None:
+    return None if data is None else Target(ip_address(data["address"]), data["port"])
 
 
 def send(end: socket.socket, document: dict[str, Any], descriptors: list[int]) -> None:

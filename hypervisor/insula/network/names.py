@@ -22,7 +22,8 @@ IPAddress = IPv4Address | IPv6Address
 @dataclass(frozen=True, slots=True)
 class Holder:
     """One end of a network as names see it. owner: the container, which may be on several networks; dns: the
-    name servers that it asks in place of the host's."""
+    name servers that it asks in place of the host's; links: what it alone calls others on this network, and what they
+    are called."""
 
     owner: str
     network: str
@@ -30,6 +31,7 @@ class Holder:
     addresses: tuple[IPAddress, ...]
     domain: str = ""
     dns: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Names:
         if kind == "PTR":
             found: list[RR] | None = self._reverse(record, networks)
         else:
-            found = self._forward(record, name, kind, networks)
+            found = self._forward(record, kind, self._called(name, networks, asker))
         if found is None:
             if networks - self.internal:
                 return b""
@@ -67,15 +69,33 @@ class Names:
         """Whom to ask for what is not ours; empty: the host's."""
         return next((h.dns for h in self.holders.values() if asker in h.addresses and h.dns), ())
 
-    def _networks(self, asker: IPAddress) -> set[str]:
+    def _own(self, asker: IPAddress) -> list[Holder]:
+        """All that the container with this address has."""
         owners = {holder.owner for holder in self.holders.values() if asker in holder.addresses}
-        return {holder.network for holder in self.holders.values() if holder.owner in owners}
+        return [holder for holder in self.holders.values() if holder.owner in owners]
+
+    def _networks(self, asker: IPAddress) -> set[str]:
+        return {holder.network for holder in self._own(asker)}
 
     def _members(self, networks: set[str]) -> Iterable[Holder]:
         return (h for h in self.holders.values() if h.network in networks and h.network not in self.plain)
 
-    def _forward(self, record: DNSRecord, name: str, kind: str, networks: set[str]) -> list[RR] | None:
-        holders = [h for h in self._members(networks) if name in h.names]
+    def _called(self, name: str, networks: set[str], asker: IPAddress) -> list[Holder]:
+        """Who has a name for this asker: by its own links first, as Docker has it."""
+        links = [
+            (holder.network, target)
+            for holder in self._own(asker)
+            for alias, target in holder.links
+            if alias.lower() == name
+        ]
+        linked = [
+            h
+            for h in self._members(networks)
+            if any(h.network == n and t.lower() in h.names for n, t in links)
+        ]
+        return linked or [h for h in self._members(networks) if name in h.names]
+
+    def _forward(self, record: DNSRecord, kind: str, holders: list[Holder]) -> list[RR] | None:
         if not holders:
             return None
         self.turn += 1

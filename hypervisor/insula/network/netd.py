@@ -23,11 +23,20 @@ from insula.errors import InsulaError
 from insula.network import links
 from insula.network.dns import Host, NameServer
 from insula.network.forward import TcpForward, UdpForward
+from insula.network.hostward import PORT, Hostward
 from insula.network.links import Links, open_tap
 from insula.network.message import receive, send, unpack_bridge, unpack_holder, unpack_lease, unpack_target
 from insula.network.names import Names
 from insula.network.namespace import NETWORK_ID, NameSpaces, enter
-from insula.network.nft import Nftables, base_rules, bridge_rules, host_rules, lease_rules, release_rules
+from insula.network.nft import (
+    Nftables,
+    base_rules,
+    bridge_rules,
+    host_rules,
+    hostward_rules,
+    lease_rules,
+    release_rules,
+)
 from insula.network.resolver import start_resolver
 
 TAPS_MAX = 16
@@ -36,11 +45,12 @@ TAPS_MAX = 16
 class Netd:
     """The state: what was told since this process started. The kernel has the rest."""
 
-    def __init__(self, netlink: AsyncIPRoute, host: Host) -> None:
+    def __init__(self, netlink: AsyncIPRoute, host: Host, hostward: Hostward) -> None:
         self._links = Links(netlink)
         self._nft = Nftables()
         self._names = Names()
         self._server = NameServer(self._names, host)
+        self._hostward = hostward
         self._bridges: dict[str, Any] = {}
         self._leases: dict[str, Any] = {}
         self._ports: dict[str, TcpForward | UdpForward] = {}
@@ -51,6 +61,7 @@ class Netd:
         actions: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
             "state": self._state, "bridge": self._bridge, "unbridge": self._unbridge, "join": self._join,
             "leave": self._leave, "hosts": self._hosts, "unpublish": self._unpublish, "names": self._name,
+            "retarget": self._retarget,
         }  # fmt: skip
         what = request["do"]
         if what == "taps":
@@ -95,11 +106,18 @@ class Netd:
         lease, holder = unpack_lease(request["lease"]), unpack_holder(request["holder"])
         if self._leases.get(lease.tap) != lease:
             if lease.tap in self._leases:
-                self._nft.apply(release_rules(lease.tap))
+                self._nft.apply(release_rules(self._leases.pop(lease.tap)))
+            if lease.hostward:
+                self._lead_hostward()
             self._nft.apply(lease_rules(lease))
             self._leases[lease.tap] = lease
         self._names.holders[lease.tap] = holder
         await self._links.join(lease.tap, lease.bridge)
+
+    def _lead_hostward(self) -> None:
+        """Raises OSError, Internal if this kernel cannot."""
+        self._hostward.listen()
+        self._nft.apply(hostward_rules(self._bridges.values(), PORT))
 
     async def _name(self, request: dict[str, Any]) -> None:
         self._names.holders[request["tap"]] = unpack_holder(request["holder"])
@@ -108,8 +126,8 @@ class Netd:
         tap = request["tap"]
         self._names.holders.pop(tap, None)
         await self._links.leave(tap)
-        if self._leases.pop(tap, None):
-            self._nft.apply(release_rules(tap))
+        if lease := self._leases.pop(tap, None):
+            self._nft.apply(release_rules(lease))
 
     async def _hosts(self, request: dict[str, Any]) -> None:
         self._nft.apply(host_rules(ip_address(item) for item in request["addresses"]))
@@ -124,6 +142,10 @@ class Netd:
             held.cut()
         forward = UdpForward if listener.type == socket.SOCK_DGRAM else TcpForward
         self._ports[key] = forward(listener, target)
+
+    async def _retarget(self, request: dict[str, Any]) -> None:
+        if held := self._ports.get(request["key"]):
+            held.lead(unpack_target(request["target"]))
 
     async def _unpublish(self, request: dict[str, Any]) -> None:
         if held := self._ports.pop(request["key"], None):
@@ -185,12 +207,12 @@ async def _carry_out(
         os.close(descriptor)
 
 
-async def run(listener: socket.socket, pair: socket.socket, ready: int) -> None:
+async def run(listener: socket.socket, pairs: tuple[socket.socket, socket.socket], ready: int) -> None:
     listener.setblocking(False)
     async with AsyncIPRoute() as netlink:
-        host = Host(pair)
+        host = Host(pairs[0])
         answers = asyncio.create_task(host.run())
-        netd = Netd(netlink, host)
+        netd = Netd(netlink, host, Hostward(pairs[1]))
         os.write(ready, b"ready")
         os.close(ready)
         await serve(listener, netd)
@@ -204,10 +226,10 @@ def main() -> None:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        pair = start_resolver(NETWORK_ID if os.geteuid() == 0 else None)
+        pairs = start_resolver(NETWORK_ID if os.geteuid() == 0 else None)
         enter(NameSpaces(holder))
         links.prepare_host()
-        asyncio.run(run(socket.socket(fileno=listener), pair, ready))
+        asyncio.run(run(socket.socket(fileno=listener), pairs, ready))
     except (OSError, InsulaError) as error:
         traceback.print_exc()
         with contextlib.suppress(OSError):

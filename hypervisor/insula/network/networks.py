@@ -22,7 +22,7 @@ from insula.network.address import (
     make_mac,
     parse_address,
 )
-from insula.network.endpoint import Endpoint, EndpointSpec
+from insula.network.endpoint import Endpoint, EndpointSpec, parse_link
 from insula.network.host import host_search
 from insula.network.network import (
     DEFAULT,
@@ -157,10 +157,17 @@ class Networks:
     # -- leases
 
     def lease(
-        self, wish: EndpointSpec, container: str, names: tuple[str, ...], dns: tuple[str, ...]
+        self,
+        wish: EndpointSpec,
+        container: str,
+        names: tuple[str, ...],
+        dns: tuple[str, ...],
+        *,
+        hostward: bool = False,
     ) -> Endpoint:
-        """Addresses on a network for one run. Raises NotFound, Forbidden (taken, or none free), InvalidArgument."""
-        network = self.find(wish.network)
+        """Addresses on a network for one run. hostward: the host is to be reached at its gateway, if it leads out.
+        Raises NotFound, Forbidden (taken, or none free), InvalidArgument."""
+        network = self.check(wish)
         taken = self._taken(network)
         addresses, gateways = [], []
         first: IPAddress | None = None
@@ -189,11 +196,28 @@ class Networks:
             aliases=wish.aliases,
             gateway_priority=wish.gateway_priority,
             dns=dns,
+            links=()
+            if network.default
+            else tuple((alias, target) for target, alias in map(parse_link, wish.links)),
+            hostward=hostward and not network.spec.internal,
         )
         if any(endpoint.mac == other.mac for other in self.members(network).values()):
             raise Forbidden(f"the MAC address {endpoint.mac} is in use on network {network.name}")
         self._leases.setdefault(network.id, {})[endpoint.id] = (container, endpoint)
         return endpoint
+
+    def check(self, wish: EndpointSpec) -> Network:
+        """The network, if it can have such an endpoint at all. Raises NotFound, InvalidArgument."""
+        network = self.find(wish.network)
+        if network.default and wish.aliases:
+            raise InvalidArgument(
+                f"invalid config for network {network.name}: invalid endpoint settings:\n"
+                "network-scoped aliases are only supported for user-defined networks"
+            )
+        for version, text in ((4, wish.ipv4), (6, wish.ipv6)):
+            if text:
+                self._subnet(network, version, parse_address("address", text))
+        return network
 
     def adopt(self, container: str, endpoint: Endpoint) -> None:
         """A lease out of the record of a container that still runs."""
@@ -226,6 +250,11 @@ class Networks:
         return [ip_network(s.network) for network in self._networks.values() for s in network.subnets]
 
     # -- joining
+
+    async def rename(self, tap: str, endpoint: Endpoint, container: str, domain: str) -> None:
+        """An endpoint that has joined has other names. Raises Unavailable, Internal."""
+        await self.wiring.join(Attachment(tap, endpoint, container, domain))
+        self._leases.setdefault(endpoint.network_id, {})[endpoint.id] = (container, endpoint)
 
     async def join(self, tap: str, endpoint: Endpoint, container: str, domain: str) -> None:
         """Puts a tap into its network. Raises Unavailable, Internal."""

@@ -35,12 +35,13 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What one tap may say."""
+    """What one tap may say. hostward: it reaches the host at its gateway (hostward.py)."""
 
     tap: str
     bridge: str
     mac: str
     addresses: tuple[IPv4Address | IPv6Address, ...]
+    hostward: bool = False
 
 
 def base_rules() -> str:
@@ -61,6 +62,9 @@ table inet insula {{
   set outward {{ type ifname; size {SET_MAX}; }}
   set host4 {{ type ipv4_addr; size {SET_MAX}; }}
   set host6 {{ type ipv6_addr; size {SET_MAX}; }}
+  set hostward4 {{ type ipv4_addr; size {SET_MAX}; }}
+  set hostward6 {{ type ipv6_addr; size {SET_MAX}; }}
+  chain to_host {{ }}
   chain gateways {{ }}
   chain within {{ }}
   chain input {{
@@ -68,6 +72,7 @@ table inet insula {{
     iifname "lo" accept
     ct state established,related accept
     iifname "{UPLINK}" drop
+    jump to_host
     jump gateways
   }}
   chain forward {{
@@ -114,6 +119,25 @@ def bridge_rules(bridges: Iterable[Bridge]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def hostward_rules(bridges: Iterable[Bridge], port: int) -> str:
+    """Leads to a port of this name space what may go to the host; only where a lease has it, for not every kernel can
+    redirect. Replaces what was said before."""
+    lines = [
+        "add chain inet insula hostward { type nat hook prerouting priority -100; policy accept; }",
+        "flush chain inet insula hostward",
+        "flush chain inet insula to_host",
+        f"add rule inet insula to_host ct status dnat tcp dport {port} accept",
+    ]
+    for bridge in bridges:
+        for gateway in () if bridge.internal else bridge.gateways:
+            family = "ip" if gateway.version == 4 else "ip6"
+            own = f"{family} saddr @hostward{gateway.version} {family} daddr {gateway.ip}"
+            lines.append(
+                f'add rule inet insula hostward iifname "{bridge.name}" {own} tcp dport != 53 redirect to :{port}'
+            )
+    return "\n".join(lines) + "\n"
+
+
 def host_rules(addresses: Iterable[IPv4Address | IPv6Address]) -> str:
     """The host's own addresses, which no container reaches through the uplink."""
     lines = ["flush set inet insula host4", "flush set inet insula host6"]
@@ -141,6 +165,8 @@ def lease_rules(lease: Lease) -> str:
             ]
     if own_6:
         lines += _lease_rules_6(rule, [*own_6, link_local(lease.mac)])
+    if lease.hostward:
+        lines += [f"add element inet insula hostward{a.version} {{ {a} }}" for a in lease.addresses]
     lines += [f"{rule} drop", f'add element bridge insula taps {{ "{lease.tap}" : jump {lease.tap} }}']
     return "\n".join(lines) + "\n"
 
@@ -149,7 +175,7 @@ def _lease_rules_6(rule: str, own: list[IPv4Address | IPv6Address]) -> list[str]
     """In neighbour messages the target, which is what others learn, is at byte 8 of the ICMPv6 message."""
     lines = [
         f"{rule} icmpv6 type {{ nd-router-advert, nd-redirect }} drop",
-        f"{rule} ip6 nexthdr udp udp sport 547 drop",
+        f"{rule} meta protocol ip6 udp sport 547 drop",  # behind whatever other headers
     ]
     for address in own:
         target = f"@th,64,128 {int(address):#x}"
@@ -162,11 +188,13 @@ def _lease_rules_6(rule: str, own: list[IPv4Address | IPv6Address]) -> list[str]
     return lines
 
 
-def release_rules(tap: str) -> str:
+def release_rules(lease: Lease) -> str:
     """Takes a tap's lease away: from then on it says nothing."""
+    hostward = [f"delete element inet insula hostward{a.version} {{ {a} }}\n" for a in lease.addresses]
     return (
-        f'delete element bridge insula taps {{ "{tap}" }}\n'
-        f"flush chain bridge insula {tap}\ndelete chain bridge insula {tap}\n"
+        f'delete element bridge insula taps {{ "{lease.tap}" }}\n'
+        f"flush chain bridge insula {lease.tap}\ndelete chain bridge insula {lease.tap}\n"
+        + "".join(hostward if lease.hostward else ())
     )
 
 

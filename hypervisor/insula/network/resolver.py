@@ -1,4 +1,5 @@
-"""Asks the host's resolvers for what no container is called. A child of netd's that stays outside its name spaces.
+"""Asks the host's resolvers for what no container is called, and connects to the host where a container may
+(hostward.py). A child of netd's that stays outside its name spaces.
 
 netd hands it questions over a socket pair; it sends them on as they are, byte for byte, to the name servers of the
 host's /etc/resolv.conf, in turn, and hands the answers back. It keeps no answer and reads nothing in one.
@@ -11,6 +12,8 @@ import secrets
 import socket
 import struct
 from pathlib import Path
+
+from insula.network.hostward import Outside
 
 ASKED_MAX = 256
 MESSAGE_MAX = 65535
@@ -83,22 +86,33 @@ async def ask(server: str, question: bytes) -> bytes:
     return question[:2] + answer[2:]
 
 
-def start_resolver(drop_to: int | None) -> socket.socket:
-    """Forks it, as the user of the name spaces where this is root; returns netd's end of the pair."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+async def serve(questions: socket.socket, connections: socket.socket) -> None:
+    """Until netd is gone."""
+    outside = asyncio.create_task(Outside(connections).run())
+    await Resolver(questions).run()
+    outside.cancel()
+    await asyncio.gather(outside, return_exceptions=True)
+
+
+def start_resolver(drop_to: int | None) -> tuple[socket.socket, socket.socket]:
+    """Forks it, as the user of the name spaces where this is root; returns netd's ends of the pairs for questions and
+    for connections."""
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
     if os.fork() == 0:
         status = 1
         try:
-            ours.close()
+            for ours, theirs in pairs:
+                ours.close()
+                theirs.setblocking(False)
             if drop_to is not None:
                 os.setgroups([])
                 os.setresgid(drop_to, drop_to, drop_to)
                 os.setresuid(drop_to, drop_to, drop_to)
-            theirs.setblocking(False)
-            asyncio.run(Resolver(theirs).run())
+            asyncio.run(serve(pairs[0][1], pairs[1][1]))
             status = 0
         finally:
             os._exit(status)
-    theirs.close()
-    ours.setblocking(False)
-    return ours
+    for ours, theirs in pairs:
+        theirs.close()
+        ours.setblocking(False)
+    return pairs[0][0], pairs[1][0]

@@ -43,23 +43,24 @@ class Attachment:
     @property
     def lease(self) -> Lease:
         end = self.endpoint
-        return Lease(self.tap, end.bridge, end.mac, tuple(address.ip for address in end.interfaces))
+        addresses = tuple(address.ip for address in end.interfaces)
+        return Lease(self.tap, end.bridge, end.mac, addresses, end.hostward)
 
     @property
     def holder(self) -> Holder:
         end = self.endpoint
         addresses = tuple(address.ip for address in end.interfaces)
         names = tuple(name.lower() for name in end.names)
-        return Holder(self.container, end.bridge, names, addresses, self.domain, end.dns)
+        return Holder(self.container, end.bridge, names, addresses, self.domain, end.dns, end.links)
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A port of the host's, and where it leads. listener: its socket, so that another netd can be given it; None
-    where an earlier daemon bound it and netd alone has it."""
+    """A port of the host's, and where it leads (None: nowhere now). listener: its socket, so that another netd can be
+    given it; None where an earlier daemon bound it and netd alone has it."""
 
     bound: BoundPort
-    target: Target
+    target: Target | None
     listener: socket.socket | None
 
     @property
@@ -236,7 +237,17 @@ class Wiring:
             raise
         self._published[published.key] = published
 
-    async def take_over(self, bound: BoundPort, target: Target) -> None:
+    async def retarget(self, key: str, target: Target | None) -> None:
+        """From now on the port leads there; connections that there are go on as they can. Raises Unavailable,
+        Internal."""
+        published = self._published.get(key)
+        if published is None or published.target == target:
+            return
+        self._published[key] = replace(published, target=target)
+        if self._netd is not None:  # else the next one is told all
+            await self._netd.call("retarget", key=key, target=pack(target))
+
+    async def take_over(self, bound: BoundPort, target: Target | None) -> None:
         """A port that a container of an earlier daemon has; carried by netd all the while, or bound anew.
         Raises Unavailable."""
         published = Published(bound, target, None)

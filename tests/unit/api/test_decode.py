@@ -91,7 +91,7 @@ def test_every_field_of_the_spec_is_reached() -> None:
                 "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080-8081"}]},
                 "NetworkMode": "n", "LogConfig": {"Type": "none"}, "Isolation": "fresh", "ConsoleSize": [1, 2],
                 "Mounts": [{"Type": "tmpfs", "Target": "/m", "TmpfsOptions": {"SizeBytes": 4096, "Mode": 0o700}}],
-                "VolumesFrom": ["other:ro"], "VolumeDriver": "local",
+                "VolumesFrom": ["other:ro"], "VolumeDriver": "local", "Links": ["other:o"],
                 **LIMITS, **GUARDS,
             },
             "ExposedPorts": {"81/udp": {}}, "Volumes": {"/v": {}},
@@ -113,7 +113,7 @@ def test_every_field_of_the_spec_is_reached() -> None:
     assert spec.endpoints == (EndpointSpec("n", ipv4="192.0.2.9", mac="02:00:00:00:00:01", aliases=("x",)),)
     default = ContainerSpec(image="busybox")
     untouched = [f for f in ContainerSpec.__slots__ if getattr(spec, f) == getattr(default, f)]
-    assert sorted(untouched) == ["cpu_period", "cpu_quota", "image", "log_options", "restart"]
+    assert sorted(untouched) == ["cpu_period", "cpu_quota", "image", "left_mode", "log_options", "restart"]
 
 
 MAC = "02:42:ac:11:00:0a"

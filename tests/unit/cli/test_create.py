@@ -85,6 +85,11 @@ def test_config(words: list[str], field: str, value: Any) -> None:
         (["--sysctl", "a.b=1"], {"Sysctls": {"a.b": "1"}}),
         (["-p", "127.0.0.1:8080:80/udp"],
          {"PortBindings": {"80/udp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}}),
+        (["-p", "[::1]:8000-8001:80-81"],
+         {"PortBindings": {"80/tcp": [{"HostIp": "::1", "HostPort": "8000"}], "81/tcp": [{"HostIp": "::1", "HostPort": "8001"}]}}),
+        (["-p", "8000-8010:80"], {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8000-8010"}]}}),
+        (["-p", "80-81/udp"],
+         {"PortBindings": {port: [{"HostIp": "", "HostPort": ""}] for port in ("80/udp", "81/udp")}}),
         (["-p", "80"], {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": ""}]}}),
         (["--device", "/dev/x"],
          {"Devices": [{"PathOnHost": "/dev/x", "PathInContainer": "/dev/x", "CgroupPermissions": "rwm"}]}),
@@ -178,6 +183,6 @@ def test_every_flag_is_used() -> None:
         "health-timeout", "label-file", "log-driver", "log-opt", "name", "no-healthcheck", "platform", "publish",
         "mount", "volume", "pull", "quiet", "restart", "stop-timeout", "tmpfs", "tty", "annotation", "blkio-weight-device",
         "device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops", "gpus", "kernel", "security-opt",
-        "storage-opt", "ulimit",
+        "storage-opt", "ulimit", "ip", "ip6", "link", "mac-address", "net", "network", "network-alias",
     }  # fmt: skip
     assert {flag.name for flag in CREATE_FLAGS} == in_tables | by_hand

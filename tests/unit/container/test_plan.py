@@ -21,7 +21,8 @@ from insula.agent.limits import NO_LIMITS, Limits
 from insula.container.capabilities import NAMES
 from insula.container.mount_point import point_of
 from insula.container.mounting import place_mounts
-from insula.container.plan import HOSTS, LIMITS, MASKED, READ_ONLY, Choices, Plan, make_exec, make_plan
+from insula.container.name_files import HOSTS
+from insula.container.plan import LIMITS, MASKED, READ_ONLY, Choices, Plan, make_exec, make_plan
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec, ExecSpec, MountRequest
 from insula.container.spec_limits import DeviceLimits, Ulimit

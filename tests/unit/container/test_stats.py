@@ -18,6 +18,9 @@ from insula.container.beginning import Running
 from insula.container.state import Status
 from insula.container.stats import Readable, Sample, Stats
 
+NOWHERE: Any = None
+"""Its place in networks, which is of no matter here."""
+
 
 def usage(number: int) -> Usage:
     cpu = CpuUsage(number, 0, 0, 0, 0, 0)
@@ -34,7 +37,7 @@ class Asked:
         self.answers.set()
         machine = SimpleNamespace(pid=os.getpid())
         handles: Any = SimpleNamespace(session=session, machine=machine)
-        self._running = Running(handles, Process(NoSender(), 1, tty=False), (0, 0), (0, 0))
+        self._running = Running(handles, Process(NoSender(), 1, tty=False), NOWHERE, (0, 0), (0, 0))
         self._guest = guest
 
     async def answer(self) -> None:

@@ -1,5 +1,6 @@
 """Who is told what, by the bytes of real questions."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -103,3 +104,13 @@ def test_a_long_answer_is_cut_for_udp_alone(names: Names) -> None:
     assert answer
     assert len(DNSRecord.parse(answer).rr) == 60
     assert QTYPE.OPT in [extra.rtype for extra in DNSRecord.parse(answer).ar]
+
+
+def test_a_link_is_a_name_for_its_owner_alone(names: Names) -> None:
+    names.holders["3"] = replace(BOTH, links=(("db", "web"), ("twin", "web")))
+    assert found(ask(names, "DB", "192.0.2.4")) == ["192.0.2.2"]
+    assert ask(names, "db", "192.0.2.3") == b""
+    assert found(ask(names, "twin", "192.0.2.4")) == ["192.0.2.2"], "its own links come before others' names"
+    assert found(ask(names, "db", "198.51.100.4")) == ["192.0.2.2"], "by whichever network it asks"
+    del names.holders["0"]
+    assert ask(names, "db", "192.0.2.4") == b"", "whom it means is looked up when it is asked"

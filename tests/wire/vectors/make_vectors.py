@@ -194,8 +194,9 @@ DOCUMENTS = [
     ),
     ("no limits", "limits", plain_limits()),
     ("full limits", "limits", full_limits()),
+    ("full link", "link", full_boot()["links"][0]),
 ]
-ENCODERS = {"boot": boot, "process": process, "limits": limits}
+ENCODERS = {"boot": boot, "process": process, "limits": limits, "link": link}
 
 
 def document(name):
@@ -261,7 +262,7 @@ PLAIN = {"process": u32, "offset": u64, "limit": u64, "request": u32, "stream": 
          "flags": u32, "version": u16, "state": u8, "boot_number": u32, "step": u16, "errno": i32,
          "detail": string, "data": bytes.fromhex, "kind": u8, "value": u32, "count": u64,
          "document": document, "processes": lambda items: listing(items, record),
-         "limits": limits, "start": u32, "next": u32, "uptime": u64, "memory": lambda m: numbers(MEMORY, m),
+         "limits": limits, "link": link, "nic": u8, "start": u32, "next": u32, "uptime": u64, "memory": lambda m: numbers(MEMORY, m),
          "cpu": lambda m: numbers(CPU, m), "guest": lambda g: u32(g["cpus"]) + u64(g["total_ns"]),
          "pids": lambda p: u64(p["current"]) + u64(p["limit"]), "devices": lambda items: listing(items, device),
          "links": lambda items: listing(items, traffic), "table": lambda items: listing(items, row)}  # fmt: skip
@@ -338,6 +339,8 @@ HOST = [
     ("update to no limits", 19, "UPDATE", {"request": 11, "limits": plain_limits()}),
     ("usage", 20, "USAGE", {"request": 12}),
     ("processes", 21, "PROCESSES", {"request": 13, "start": 1}),
+    ("link", 22, "LINK", {"request": 14, "link": full_boot()["links"][0]}),
+    ("unlink", 23, "UNLINK", {"request": 15, "nic": 3}),
 ]
 AGENT = [
     ("welcome idle", 65, "WELCOME", {"version": 2, "state": 0, "boot_number": 0, "processes": []}),
@@ -454,6 +457,10 @@ def bad_documents():
         ("limits with one byte too many", "limits", limits(full_limits()) + b"\0"),
         ("cpuset of 257 bytes", "limits", limits(plain_limits(cpuset_cpus="0," * 128 + "0"))),
         ("NUL in a cpuset", "limits", limits(plain_limits(cpuset_mems="0\0"))),
+        ("empty link", "link", b""),
+        ("link cut by one", "link", link(full_boot()["links"][0])[:-1]),
+        ("link with one byte too many", "link", link(full_boot()["links"][0]) + b"\0"),
+        ("link with a name of 16 bytes", "link", link(full_boot()["links"][0] | {"name": "a" * 16})),
         ("17 limits of the disks", "limits", limits(plain_limits(io=full_limits()["io"][:1] * 17))),
         ("boot with 17 limits of the disks", "boot",
          boot(plain_boot(1, plain_process(1, "a"), limits=plain_limits(io=full_limits()["io"][:1] * 17)))),
