@@ -6,7 +6,7 @@ bridge in a network name space of the bench's own, with the same kernel and proc
 way into it is that bridge, as a container's is its published port. BENCH_IPERF_SECONDS (5) and BENCH_IPERF_ROUNDS (3)
 make it shorter; contenders take turns.
 
-As a program, inside that name space: network.py KERNEL IMAGE ADDRESS…
+As a program, inside that name space: network.py KERNEL TREE ACCELERATOR IMAGE=ADDRESS…
 """
 
 import io
@@ -182,7 +182,14 @@ def alone(
         image = daemon.home.parent / f"alone-{address}"
         image.write_bytes(initramfs(tree, provision.modules, address))
         images.append(f"{image}={address}")
-    program = [sys.executable, __file__, str(provision.folder / "kernel"), str(tree), *images]
+    program = [
+        sys.executable,
+        __file__,
+        str(provision.folder / "kernel"),
+        str(tree),
+        accelerator(daemon),
+        *images,
+    ]
     inside = subprocess.Popen(
         ["unshare", "--net", "--", *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -199,6 +206,16 @@ def alone(
     ask("ready")
     contenders["QEMU alone, between containers"] = lambda: ask("between")
     contenders["QEMU alone, from the host"] = lambda: ask("host")
+
+
+def accelerator(daemon: Daemon) -> str:
+    """What the daemon has found to work: a KVM that is there may not."""
+    from insula.machine.platform import host_platform
+
+    file = daemon.home / "accelerators.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    name = f" {host_platform().name} "
+    return "kvm" if any(verdict["works"] for key, verdict in known.items() if name in key) else "tcg"
 
 
 def initramfs(tree: Path, modules: tuple[Path, ...], address: str) -> bytes:
@@ -234,17 +251,15 @@ def initramfs(tree: Path, modules: tuple[Path, ...], address: str) -> bytes:
     return out.getvalue()
 
 
-def machine(kernel: str, image: str, number: int) -> list[str]:
+def machine(kernel: str, image: str, number: int, chosen: Any) -> list[str]:
     """The words of one QEMU: the shape of Insula's machines, one network device, nothing else."""
-    from insula.machine.accelerator import obstacle
     from insula.machine.platform import host_platform
 
     platform = host_platform()
-    by_kvm = obstacle(platform) is None
-    tuning = platform.tuning("kvm" if by_kvm else "tcg")
-    accelerator = "kvm" if by_kvm else "tcg,thread=multi,tb-size=64"
+    tuning = platform.tuning(chosen)
+    how = chosen if chosen == "kvm" else "tcg,thread=multi,tb-size=64"
     return [
-        platform.qemu, "-M", platform.machine.replace(",memory-backend=ram", ""), "-accel", accelerator, "-cpu", tuning.cpu,
+        platform.qemu, "-M", platform.machine.replace(",memory-backend=ram", ""), "-accel", how, "-cpu", tuning.cpu,
         "-smp", "1", "-m", str(MEMORY), "-nodefaults", "-no-user-config", "-display", "none",
         *(word for setting in platform.bus.settings for word in ("-global", setting)),
         "-kernel", kernel, "-initrd", image, "-append", tuning.command_line, "-serial", "null",
@@ -255,17 +270,19 @@ def machine(kernel: str, image: str, number: int) -> list[str]:
 
 def main() -> None:
     """Inside the name space: two machines on a bridge; a way in on each line of input, a speed out."""
-    kernel, tree, *images = sys.argv[1:]
+    kernel, tree, chosen, *images = sys.argv[1:]
     ip("link", "add", "bench", "type", "bridge")
     ip("addr", "add", f"{BRIDGE}/24", "dev", "bench")
     ip("link", "set", "bench", "up")
     machines = []
     try:
         for number, text in enumerate(images):
-            argv = machine(kernel, text.partition("=")[0], number)
+            argv = machine(kernel, text.partition("=")[0], number, chosen)
             print("QEMU alone:", *argv, file=sys.stderr, flush=True)
             machines.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL))
-            while not Path(f"/sys/class/net/bench{number}").exists():
+            while f"bench{number}" not in (name for _, name in socket.if_nameindex()):
+                if machines[-1].poll() is not None:
+                    sys.exit(f"QEMU ended with {machines[-1].returncode}")
                 time.sleep(0.05)
             ip("link", "set", f"bench{number}", "master", "bench", "up")
         for line in sys.stdin:
