@@ -54,7 +54,7 @@ def read_options(call: Call) -> BuildOptions:
         pull=call.flag("pull"),
         quiet=call.flag("q"),
         remove=call.flag("rm", default=True),
-        platform=(read_platform(call.text("platform")) or "").lower(),
+        platforms=_platforms(call.text("platform")),
         network=call.text("networkmode"),
         hosts=tuple(call.texts("extrahosts")),
         memory=_number(call, "memory"),
@@ -71,6 +71,13 @@ def read_options(call: Call) -> BuildOptions:
         secrets=_secrets(call.request.headers.get(SECRETS_HEADER, "")),
         id=call.text("buildid"),
     )
+
+
+def _platforms(text: str) -> tuple[str, ...]:
+    """One as clients send it, or several with commas between them, which is Insula's own."""
+    if text.startswith("{"):
+        return (read_platform(text) or "",)
+    return tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
 
 
 def _number(call: Call, name: str) -> int:

@@ -6,6 +6,7 @@ and gone when the build ends, however it ends. What it has finished by then are 
 finds again.
 """
 
+import asyncio
 import posixpath
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -69,36 +70,49 @@ def find_image(images: ImageStore, name: str, platform: ImagePlatform | None, *,
         ) from error
 
 
-class Builder:
-    """One build."""
+async def build(
+    parts: Parts, cache: StepCache, options: BuildOptions, context: AsyncIterator[bytes], send: Send
+) -> Image:
+    """A whole build, for one platform or for several at once: the image of the first. Raises InsulaError."""
+    host = make_platform("linux", host_architecture())
+    platforms = list(dict.fromkeys(parse_platform(text) for text in options.platforms)) or [host]
+    messages = Messages(send, quiet=options.quiet)
+    async with AsyncExitStack() as held:
+        tree, dockerfile = await Context(parts, options, held).open(context)
+        builders = []
+        for platform in platforms:
+            own = messages if len(platforms) == 1 else messages.of(str(platform))
+            builders.append(Builder(parts, cache, options, own, dockerfile, platform))
+        images = await _at_once(builders, tree)
+        for tag in options.tags:
+            await parts.images.tag(images, tag)
+    await messages.built(images[0], [parse_reference(tag).familiar for tag in options.tags])
+    return images[0]
 
-    def __init__(self, parts: Parts, cache: StepCache, options: BuildOptions, send: Send) -> None:
+
+async def _at_once(builders: "list[Builder]", tree: FileTree) -> list[Image]:
+    """The first failure ends the others, and is the build's."""
+    tasks = [asyncio.create_task(builder.build(tree)) for builder in builders]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.shield(asyncio.gather(*tasks, return_exceptions=True))
+
+
+class Context:
+    """What a client sends: a tar with a Dockerfile in it. held: what it is staged in ends with that."""
+
+    def __init__(self, parts: Parts, options: BuildOptions, held: AsyncExitStack) -> None:
         self._parts = parts
-        self._cache = cache
         self._options = options
-        self._messages = Messages(send, quiet=options.quiet)
-        self._held = AsyncExitStack()
-        self._host = make_platform("linux", host_architecture())
-        self._platform = parse_platform(options.platform) if options.platform else self._host
-        self._done: dict[int, StageBuild] = {}
-        self._machines: dict[str, StageMachine] = {}
-        self._dockerfile: Dockerfile | None = None
-        self._arguments = Arguments(options.arguments, platform_arguments(self._platform, self._host))
+        self._held = held
 
-    async def build(self, context: AsyncIterator[bytes]) -> Image:
-        """Raises InsulaError."""
-        async with self._held:
-            tree = await self._receive(context)
-            dockerfile = self._dockerfile = read_dockerfile(await self._prepare(tree))
-            image = await self._build(dockerfile, tree)
-            image = await self._parts.images.steps.complete(image)
-            for tag in self._options.tags:
-                await self._parts.images.tag(image.id, tag)
-        names = [parse_reference(tag).familiar for tag in self._options.tags]
-        await self._messages.built(image, names)
-        return image
-
-    # -- the context
+    async def open(self, context: AsyncIterator[bytes]) -> tuple[FileTree, Dockerfile]:
+        """Raises InvalidArgument, Unavailable."""
+        tree = await self._receive(context)
+        return tree, read_dockerfile(await self._prepare(tree))
 
     async def _receive(self, context: AsyncIterator[bytes]) -> FileTree:
         steps = self._parts.images.steps
@@ -129,6 +143,37 @@ class Builder:
                 await in_thread(tree.drop_ignored, ignore)
                 break
         return raw
+
+
+class Builder:
+    """One build for one platform."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        cache: StepCache,
+        options: BuildOptions,
+        messages: Messages,
+        dockerfile: Dockerfile,
+        platform: ImagePlatform,
+    ) -> None:
+        self._parts = parts
+        self._cache = cache
+        self._options = options
+        self._messages = messages
+        self._dockerfile = dockerfile
+        self._platform = platform
+        self._held = AsyncExitStack()
+        self._done: dict[int, StageBuild] = {}
+        self._machines: dict[str, StageMachine] = {}
+        host = make_platform("linux", host_architecture())
+        self._arguments = Arguments(options.arguments, platform_arguments(platform, host))
+
+    async def build(self, tree: FileTree) -> Image:
+        """Raises InsulaError."""
+        async with self._held:
+            image = await self._build(self._dockerfile, tree)
+            return await self._parts.images.steps.complete(image)
 
     # -- the stages
 
@@ -171,10 +216,8 @@ class Builder:
 
     def _from(self, stage: Stage, text: str) -> str:
         """A word of a FROM with its variables replaced. Raises InvalidArgument."""
-        dockerfile = self._dockerfile
-        assert dockerfile is not None
         try:
-            found = expand(text, self._arguments.for_from(), dockerfile.escape)
+            found = expand(text, self._arguments.for_from(), self._dockerfile.escape)
         except InvalidArgument as error:
             raise fail(stage.line, error.message) from error
         if text and not found:
@@ -182,7 +225,6 @@ class Builder:
         return found
 
     async def _stage(self, shop: Shop, stage: Stage, base: str, counter: "_Counter") -> None:
-        assert self._dockerfile is not None
         platform = parse_platform(self._from(stage, stage.platform)) if stage.platform else self._platform
         await self._messages.step(*counter.next(), _first_line(stage.from_.original))
         before = earlier(self._dockerfile.stages, stage, base)
@@ -214,7 +256,6 @@ class Builder:
         return image.id if image is not None else SCRATCH
 
     def _source(self, stage: StageBuild, name: str) -> Image | None:
-        assert self._dockerfile is not None
         found = earlier(self._dockerfile.stages, stage.stage, name)
         if found is not None:
             return self._done[found.index].image
@@ -224,7 +265,6 @@ class Builder:
 
     async def machine_of(self, stage: StageBuild, name: str) -> StageMachine:
         """A machine on its files: the stage's own if it has one, else one that is kept until the build ends."""
-        assert self._dockerfile is not None
         found = find_stage(self._dockerfile.stages[: stage.stage.index], name)
         if (
             found is not None

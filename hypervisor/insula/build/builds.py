@@ -10,7 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from insula.build.builder import Builder
+from insula.build.builder import build
 from insula.build.cache import StepCache
 from insula.build.messages import Send
 from insula.build.options import BuildOptions
@@ -52,8 +52,8 @@ class Builds:
         """send: takes each line of the stream. Raises InsulaError; Unavailable if it is cancelled by its id."""
         if options.id in self._running:
             raise Conflict(f"a build with the id {options.id[:80]} is running")
-        builder = Builder(self._parts, self._cache, options, send)
-        task = asyncio.create_task(builder.build(context), name="build")
+        work = build(self._parts, self._cache, options, context, send)
+        task = asyncio.create_task(work, name="build")
         if options.id:
             self._running[options.id] = task
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from insula.agent.tree import END, Entry, Kind
 from insula.build.file_tree import CHUNK, FileTree, Member
-from insula.build.patterns import Ignore, has_wildcards
+from insula.build.patterns import has_wildcards, make_ignore
 from insula.errors import InvalidArgument
 from insula.image import tar_reader
 
@@ -75,7 +75,7 @@ class Copying:
     def __init__(self, name: str, wish: Wish) -> None:
         self._name = name
         self._wish = wish
-        self._ignore = Ignore(wish.excludes)
+        self._ignore = make_ignore(wish.excludes)
         self._taken: dict[
             tuple[Path, str], bytes
         ] = {}  # where a file is already: others of it are links there

@@ -15,15 +15,23 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class Messages:
     """quiet: nothing but the image's id at the end."""
 
-    def __init__(self, send: Send, *, quiet: bool) -> None:
+    def __init__(self, send: Send, *, quiet: bool, prefix: str = "") -> None:
         self._send = send
         self._quiet = quiet
+        self._prefix = prefix
+
+    def of(self, platform: str) -> "Messages":
+        """Those of one of several builds that go on at once: each line says whose it is."""
+        return Messages(self._send, quiet=self._quiet, prefix=f"[{platform}] ")
 
     async def say(self, text: str) -> None:
         if not self._quiet:
-            await self._send({"stream": text})
+            await self._send({"stream": self._prefix + text if text != "\n" else text})
 
     async def step(self, number: int, total: int, words: str) -> None:
+        if self._prefix:  # nothing of another one's may come between a line and its end
+            await self.say(f"Step {number}/{total} : {words}\n")
+            return
         await self.say(f"Step {number}/{total} : {words}")
         await self.say("\n")
 

@@ -10,6 +10,9 @@ from insula.image.reference import parse_platform, parse_reference
 ARGUMENTS_MAX = 1_000
 SECRETS_MAX = 50
 SECRET_MAX = 65_536
+ARCHITECTURES = (
+    "386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class BuildOptions:
     pull: bool = False
     quiet: bool = False
     remove: bool = True
-    platform: str = ""
+    platforms: tuple[str, ...] = ()
     network: str = ""
     hosts: tuple[str, ...] = ()
     memory: int = 0
@@ -51,11 +54,8 @@ class BuildOptions:
         for tag in self.tags:
             if parse_reference(tag).digest:
                 raise InvalidArgument("build tag cannot contain a digest")
-        if self.platform:
-            try:
-                parse_platform(self.platform)
-            except InvalidArgument as error:
-                raise InvalidArgument(f"invalid platform: {error.message}") from error
+        for platform in self.platforms:
+            _check_platform(platform)
         if len(self.arguments) > ARGUMENTS_MAX or len(self.labels) > ARGUMENTS_MAX:
             raise InvalidArgument(f"more than {ARGUMENTS_MAX} build arguments or labels")
         if len(self.secrets) > SECRETS_MAX or any(len(v) > SECRET_MAX for v in self.secrets.values()):
@@ -65,10 +65,19 @@ class BuildOptions:
     def container(self, image: str, command: tuple[str, ...], env: tuple[str, ...] = ()) -> ContainerSpec:
         """A RUN step as a container that is asked for. Raises InvalidArgument, NotImplemented."""
         return ContainerSpec(
-            image=image, platform=self.platform or None, entrypoint=(), cmd=command, env=env, attach_stdout=True,
+            image=image, entrypoint=(), cmd=command, env=env, attach_stdout=True,
             attach_stderr=True, network_mode=self.network, extra_hosts=self.hosts, memory=self.memory,
             memory_swap=self.memory_swap, cpu_shares=self.cpu_shares, cpu_period=self.cpu_period,
             cpu_quota=self.cpu_quota, cpuset_cpus=self.cpuset_cpus, cpuset_mems=self.cpuset_mems,
             shm_size=self.shm_size, ulimits=self.ulimits, security_opt=self.security_opt,
             isolation=self.isolation, auto_remove=True, log_driver="none",
         )  # fmt: skip
+
+
+def _check_platform(text: str) -> None:
+    try:
+        platform = parse_platform(text)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"invalid platform: {error.message}") from error
+    if platform.os != "linux" or platform.architecture not in ARCHITECTURES:
+        raise InvalidArgument(f'invalid platform: "{text[:80]}": unknown operating system or architecture')

@@ -242,13 +242,15 @@ class ImageStore:
 
     # -- names and removal
 
-    async def tag(self, source: str, target: str) -> None:
-        """Gives the target's name to what the source names. Raises NotFound, InvalidArgument."""
+    async def tag(self, source: str | Sequence[Image], target: str) -> None:
+        """Gives the target's name to what the source names, or to images of different platforms. Raises NotFound,
+        InvalidArgument."""
         reference = parse_reference(target)
         if reference.digest:
             raise InvalidArgument("refusing to create a tag with a digest reference")
-        platforms = {name: image.id for name, image in self._catalog.candidates(source).items()}
-        tag = Tag(platforms)
+        if isinstance(source, str):
+            source = tuple(self._catalog.candidates(source).values())
+        tag = Tag({str(image.platform): image.id for image in source})
         await self._database.run(lambda t: t.put(TAG, reference.canonical, tag.to_document()))
         self._catalog.tags[reference.canonical] = tag
         self._publish("tag", self.find(target).id, reference.familiar)

@@ -2,8 +2,7 @@ import time
 
 import pytest
 
-from insula.build.patterns import Ignore, compile_match, has_wildcards, read_ignore
-from insula.errors import InvalidArgument
+from insula.patterns import BadPattern, Ignore, compile_match, has_wildcards, read_ignore
 
 # of the tables of Go's path/filepath match_test.go, by their meaning
 MATCHES = [
@@ -28,7 +27,7 @@ def test_as_go_matches(pattern: str, name: str, matches: bool) -> None:
     "pattern", ["[]a]", "[-]", "[x-]", "[-x]", "[", "[^", "[^bc", "a[", "[b-a]", "a\\", "[a-b-c]"]
 )
 def test_bad_patterns(pattern: str) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(BadPattern):
         compile_match(pattern)
 
 
@@ -77,5 +76,5 @@ def test_the_file() -> None:
     ignore = read_ignore(b"\xef\xbb\xbf# a comment\n\n  tmp  \r\n!tmp/x\n")
     assert ignore.drops("tmp") and not ignore.drops("tmp/x") and not ignore.drops("# a comment")
     assert not read_ignore(b"\n#\n")
-    with pytest.raises(InvalidArgument, match="illegal exclusion pattern"):
+    with pytest.raises(BadPattern, match="illegal exclusion pattern"):
         read_ignore(b"!\n")
