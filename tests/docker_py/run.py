@@ -45,7 +45,6 @@ LEFT_OUT: dict[str, str] = {
     "ContainerCPUTest::test_create_with_runtime": "expects runc as the daemon's default: its client sends no runtime",
     "AttachContainerTest::test_run_container_reading_socket_ws": "its client cannot open a websocket on a unix socket",
     "ConnectionTimeoutTest": "needs a network that swallows packets",
-    "TestRegressions::test_443": "needs builds (its authors expect it to fail)",
 }
 """The beginning of a test's name (class::test), and why it is left out."""
 
