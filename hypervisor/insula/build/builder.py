@@ -22,6 +22,7 @@ from insula.build.dockerfile import (
     find_stage,
     find_target,
     read_dockerfile,
+    sources_of,
 )
 from insula.build.expand import expand
 from insula.build.file_tree import FileTree, is_compressed, uncompress
@@ -201,8 +202,9 @@ class Builder:
         counter = _Counter(dockerfile, needed, bool(self._options.labels))
         for instruction in dockerfile.arguments:
             await self._messages.step(*counter.next(), _first_line(instruction.original))
-        for stage in needed:
+        for number, stage in enumerate(needed, 1):
             await self._stage(shop, stage, bases[stage.index], counter)
+            await self._let_go(needed[number:])
         last = self._done[target.index]
         if self._options.labels:
             await self._messages.step(*counter.next(), _shown_labels(self._options.labels))
@@ -227,7 +229,7 @@ class Builder:
     async def _stage(self, shop: Shop, stage: Stage, base: str, counter: "_Counter") -> None:
         platform = parse_platform(self._from(stage, stage.platform)) if stage.platform else self._platform
         await self._messages.step(*counter.next(), _first_line(stage.from_.original))
-        before = earlier(self._dockerfile.stages, stage, base)
+        before = find_stage(self._dockerfile.stages[: stage.index], base)
         if before is not None:
             image = self._done[before.index].image
             platform = self._done[before.index].platform
@@ -247,6 +249,20 @@ class Builder:
         for instruction in stage.instructions:
             await self._messages.step(*counter.next(), _first_line(instruction.original))
             await build.do(instruction)
+
+    async def _let_go(self, rest: list[Stage]) -> None:
+        """Of the machines of stages from which none of the rest takes files."""
+        stages = self._dockerfile.stages
+        wanted = {
+            found.index
+            for stage in rest
+            for instruction in stage.instructions
+            for name in sources_of(instruction)
+            if (found := find_stage(stages[: stage.index], name)) is not None
+        }
+        for index, build in self._done.items():
+            if index not in wanted:
+                await build.close_machine()
 
     # -- what other stages take from
 

@@ -18,6 +18,7 @@ from insula.build.patterns import has_wildcards, make_ignore
 from insula.errors import InvalidArgument
 from insula.image import tar_reader
 
+OVERLAY = b"trusted.overlay."  # what these say is the machine's own to say
 KINDS = {
     tar_reader.FILE: Kind.FILE, tar_reader.SYMLINK: Kind.SYMBOLIC_LINK, tar_reader.DIRECTORY: Kind.DIRECTORY,
     tar_reader.FIFO: Kind.FIFO, tar_reader.CHARACTER: Kind.CHARACTER_DEVICE,
@@ -167,13 +168,14 @@ class Copying:
     def _entry(self, member: Member, path: bytes) -> Entry:
         source, kind = member.entry, KINDS[member.entry.kind]
         uid, gid = self._wish.owner or (source.uid, source.gid)
+        xattrs = tuple(item for item in source.xattrs.items() if not item[0].startswith(OVERLAY))
         mode = source.mode
         if self._wish.mode is not None and kind is not Kind.SYMBOLIC_LINK:
             mode = self._wish.mode
         return Entry(
             kind, mode, uid, gid, source.mtime, source.nanoseconds, *source.device,
             size=source.size if kind is Kind.FILE else 0, path=path, link=source.link,
-            xattrs=tuple(source.xattrs.items()), extents=tuple(member.extents) if kind is Kind.FILE else (),
+            xattrs=xattrs, extents=tuple(member.extents) if kind is Kind.FILE else (),
         )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from insula.image.manifest import ImageConfig
 from insula.image.record import Image
 from insula.image.reference import ImagePlatform
 from insula.image.steps import NewLayer, empty_document, make_config
+from insula.thread import in_thread
 
 NOP = "/bin/sh -c #(nop) "
 Work = Callable[[], Awaitable[NewLayer]]
@@ -189,14 +190,19 @@ class StageBuild:
     async def ensure_machine(self) -> StageMachine:
         """The stage's machine, on its image as it is now."""
         if self.machine is not None and self.machine.is_full:
-            await self.machine.close()
-            self.machine = None
+            await self.close_machine()
         if self.machine is None:
             base = self.image or self.shop.parts.images.steps.scratch(self.platform)
             spec = self.shop.options.container(base.id, ("true",))
             opening = open_stage_machine(self.shop.parts, spec, base)
             self.machine = await self.shop.held.enter_async_context(opening)
         return self.machine
+
+    async def close_machine(self) -> None:
+        """The next step that needs one has a new one."""
+        if self.machine is not None:
+            machine, self.machine = self.machine, None
+            await machine.close()
 
     async def _receive(self, layer: Any) -> NewLayer:
         return await self.shop.parts.images.steps.receive(layer, self._path)
@@ -259,7 +265,7 @@ class StageBuild:
             copy = await self.shop.taking.from_context(
                 instruction, sources, wish, lambda text: self._expand(instruction, text, keeps=True)
             )
-            depends, words = [owner], f"{copy.kind}:{copy.digest()}"
+            depends, words = [owner], f"{copy.kind}:{await in_thread(copy.digest)}"
 
         async def work() -> NewLayer:
             taken = copy
