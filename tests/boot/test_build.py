@@ -234,3 +234,24 @@ def test_each_platform_builds_in_machines_of_its_own(docker: Words, place: Path,
     assert f"\n{platform}\n" in out
     ran = docker.run("--platform", platform, f"of:{os.path.basename(platform)}")
     assert ran == docker.run("--platform", platform, "busybox", "uname", "-m")
+
+
+@BOTH
+def test_cache_mounts_outlive_the_build(docker: Words, place: Path) -> None:
+    step = "RUN --mount=type=cache,target=/var/kept,sharing=locked echo {0} >> /var/kept/f; cat /var/kept/f | tr '\\n' ' '"
+    folder = write_context(
+        place, f"FROM busybox\n{step.format('one')}\n{step.format('two')}\nRUN ls -A /var/kept || echo none\n"
+    )
+    out, _ = build(docker, "-t", "kept", folder)
+    assert "\none " in out and "\none two " in out
+    write_context(
+        place,
+        "FROM busybox\nRUN --mount=type=cache,id=/var/kept,dst=/x,ro cat /x/f && ! touch /x/g 2>/dev/null\n",
+    )
+    out, _ = build(docker, folder)
+    assert "\none\ntwo\n" in out
+    assert "f" not in docker.run("kept", "sh", "-c", "ls -A /var/kept || true").split()
+    assert docker.daemon.request("POST", "/build/prune?all=1").status == 200
+    assert not [
+        name for name in docker.succeed("volume", "ls", "-q").split() if name.startswith("build-cache-")
+    ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from insula.build.builder import build
 from insula.build.cache import StepCache
+from insula.build.cache_mounts import remove_caches
 from insula.build.messages import Send
 from insula.build.options import BuildOptions
 from insula.build.stage_machine import FOLDER
@@ -78,7 +79,8 @@ class Builds:
         before = (await self._parts.images.usage()).total
         gone = await self._cache.prune(self._containers, every=every)
         after = (await self._parts.images.usage()).total
-        return PrunedSteps(tuple(gone), max(0, before - after))
+        caches = await remove_caches(self._parts.volumes) if every else 0
+        return PrunedSteps(tuple(gone), max(0, before - after) + caches)
 
 
 async def _end(task: asyncio.Task[Image]) -> None:

@@ -1,7 +1,7 @@
 """What a RUN runs: the command in its three forms, the environment, the mounts. Pure.
 
-Of mounts there are tmpfs and secret. Refused by name are the others, the host's network, devices and whatever would
-lower a wall.
+Of mounts there are tmpfs, cache and secret. Refused by name are the others, the host's network, devices and
+whatever would lower a wall.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,34 @@ SCRIPT = "/.insula-heredoc"
 SECRETS = "/run/secrets/"
 MOUNT_KEYS = {
     "tmpfs": {"type", "target", "dst", "destination", "size"},
+    "cache": {
+        "type",
+        "id",
+        "target",
+        "dst",
+        "destination",
+        "readonly",
+        "ro",
+        "sharing",
+        "mode",
+        "uid",
+        "gid",
+        "from",
+        "source",
+    },
     "secret": {"type", "id", "target", "dst", "destination", "required", "mode", "uid", "gid", "env"},
 }
 TRUE = ("", "true", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMount:
+    """A folder that is kept between builds. locked: for one step at a time."""
+
+    id: str
+    target: str
+    read_only: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +59,7 @@ class Running:
     env: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     files: tuple[File, ...] = ()
+    caches: tuple[CacheMount, ...] = ()
     hidden: frozenset[bytes] = frozenset()
 
 
@@ -57,6 +83,7 @@ def plan_run(
     files: list[File] = []
     env: list[str] = []
     targets: list[str] = []
+    caches: list[CacheMount] = []
     if script is not None:
         files.append(File(SCRIPT, script.encode("utf-8", "surrogateescape"), 0o755))
         targets.append(SCRIPT)
@@ -68,10 +95,20 @@ def plan_run(
             parsed = parse_tmpfs(target, f"exec,suid,dev{size}")
             mounts.append(Mount(MountKind.TMPFS, "tmpfs", parsed.target, parsed.flags, parsed.data))
             targets.append(parsed.target)
+        elif mount["type"] == "cache":
+            caches.append(_cache(instruction, mount, directory))
+            targets.append(caches[-1].target)
         else:
             _take_secret(instruction, mount, secrets, directory, (files, env, targets))
     return Running(
-        command, " ".join(command), offline, tuple(env), tuple(mounts), tuple(files), _hidden(targets)
+        command,
+        " ".join(command),
+        offline,
+        tuple(env),
+        tuple(mounts),
+        tuple(files),
+        tuple(caches),
+        _hidden(targets),
     )
 
 
@@ -111,10 +148,10 @@ def _read_mount(instruction: Instruction, text: str) -> dict[str, str]:
         key, equals, value = item.partition("=")
         found[key.strip().lower()] = value if equals else ""
     kind = found.setdefault("type", "bind")
-    if kind in ("bind", "cache", "ssh"):
+    if kind in ("bind", "ssh"):
         raise errors.NotImplemented(
             f"dockerfile parse error on line {instruction.line}: RUN --mount=type={kind} is not there yet",
-            "COPY what the step needs, or use tmpfs and secret",
+            "COPY what the step needs, or use tmpfs, cache and secret",
         )
     if kind not in MOUNT_KEYS:
         raise fail(instruction.line, f"unsupported mount type {kind[:80]!r}")
@@ -134,6 +171,25 @@ def _target(instruction: Instruction, mount: Mapping[str, str], directory: str, 
     except InvalidArgument as error:
         raise fail(instruction.line, error.message) from error
     return normal_path(target)
+
+
+def _cache(instruction: Instruction, mount: Mapping[str, str], directory: str) -> CacheMount:
+    """Raises InvalidArgument, NotImplemented."""
+    sharing = mount.get("sharing") or "shared"
+    if sharing not in ("shared", "locked", "private"):
+        raise fail(instruction.line, f"unsupported sharing value {sharing[:40]!r}")
+    asked = [key for key in ("from", "source") if mount.get(key)]
+    asked += [key for key in ("uid", "gid") if mount.get(key, "0") != "0"]
+    asked += ["mode"] if mount.get("mode", "0755").lstrip("0") != "755" else []
+    asked += ["sharing=private"] if sharing == "private" else []
+    if asked:
+        raise errors.NotImplemented(
+            f"dockerfile parse error on line {instruction.line}: a cache mount with {asked[0]} is not there yet",
+            "leave it out: a cache is empty at first, and of user 0",
+        )
+    target = _target(instruction, mount, directory)
+    read_only = any(key in mount and mount[key] in TRUE for key in ("readonly", "ro"))
+    return CacheMount(mount.get("id") or target, target, read_only, sharing == "locked")
 
 
 def _take_secret(

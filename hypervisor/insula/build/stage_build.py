@@ -222,7 +222,7 @@ class StageBuild:
             extra = (*told, *(f"{name}={value}" for name, value in hidden.items()), *running.env)
             spec = options.container("build", running.command, extra)
             step = RunStep(
-                spec, self._config(), running.offline, running.mounts, running.files, running.hidden,
+                spec, self._config(), running.offline, running.mounts, running.files, running.caches, running.hidden,
                 self.shop.arguments.epoch(),
             )  # fmt: skip
             return await machine.run(step, self._receive, self.shop.messages.output)

@@ -22,7 +22,9 @@ from insula.agent.session import Session
 from insula.agent.streams import Process
 from insula.agent.tar import tar_from_tree
 from insula.agent.tree import Entry, Kind, ReadFlag, TreeReader, WriteFlag, lower_of
+from insula.build.cache_mounts import Places
 from insula.build.copying import Item, tree_of
+from insula.build.running import CacheMount
 from insula.container.commit import layer_entries
 from insula.container.failure import explain
 from insula.container.leases import NO_LEASES, Leases
@@ -52,14 +54,15 @@ Say = Callable[[int, bytes], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class RunStep:
     """One RUN. spec: as a container; config: of the image so far; offline: without the network that the build
-    has; mounts, files: besides a container's; hidden: what is made only to mount upon; epoch: no file is younger,
-    if it is given."""
+    has; mounts, files: besides a container's; caches: kept between builds; hidden: what is made only to mount
+    upon; epoch: no file is younger, if it is given."""
 
     spec: ContainerSpec
     config: ImageConfig
     offline: bool = False
     mounts: tuple[Mount, ...] = ()
     files: tuple[File, ...] = ()
+    caches: tuple[CacheMount, ...] = ()
     hidden: frozenset[bytes] = frozenset()
     epoch: int | None = None
 
@@ -97,6 +100,7 @@ class StageMachine:
         self._guest: Guest | None = None
         self._joined: Joined | None = None
         self._held = AsyncExitStack()
+        self._places = Places(parts)
         self.steps = 0
         """How many upper directories there are below the next one."""
 
@@ -122,17 +126,26 @@ class StageMachine:
 
     @property
     def is_full(self) -> bool:
-        return self.steps >= STEPS_MAX
+        return self.steps >= STEPS_MAX or self._places.is_full
 
     @property
     def _session(self) -> Session:
         assert self._guest is not None
         return self._guest.session
 
+    @property
+    def _machine(self) -> int:
+        assert self._guest is not None
+        return self._guest.machine.pid
+
     # -- RUN
 
     async def run(self, step: RunStep, take: Take, say: Say) -> NewLayer:
         """Runs a program to its end and gives what it has written. Raises StepFailed, InsulaError."""
+        async with self._places.mounted(self._machine, step.spec, step.caches) as caches:
+            return await self._run(replace(step, mounts=(*step.mounts, *caches)), take, say)
+
+    async def _run(self, step: RunStep, take: Take, say: Say) -> NewLayer:
         id = secrets.token_hex(32)
         settings = merge_settings(step.spec, replace(step.config, healthcheck=None), id)
         joined = NO_LEASES if step.offline else await self._join(id)

@@ -2,7 +2,7 @@ import pytest
 
 from insula.agent.boot_document import MountKind
 from insula.build.parser import parse
-from insula.build.running import SCRIPT, Running, plan_run
+from insula.build.running import SCRIPT, CacheMount, Running, plan_run
 from insula.errors import InsulaError
 
 SHELL = ("/bin/sh", "-c")
@@ -29,6 +29,14 @@ def test_mounts() -> None:
     assert found.hidden == {b"work", b"work/cache", b"work/cache/x"}
 
 
+def test_caches() -> None:
+    plain = plan("RUN --mount=type=cache,target=/var/cache/apt,sharing=locked a").caches
+    assert plain == (CacheMount("/var/cache/apt", "/var/cache/apt", locked=True),)
+    assert plan("RUN --mount=type=cache,id=k,dst=x,ro a").caches == (
+        CacheMount("k", "/work/x", read_only=True),
+    )
+
+
 def test_secrets_are_files_or_variables_and_in_no_word() -> None:
     found = plan(
         "RUN --mount=type=secret,id=key --mount=type=secret,id=token,env=TOKEN a", key=b"k", token=b"t"
@@ -44,7 +52,10 @@ def test_secrets_are_files_or_variables_and_in_no_word() -> None:
     "text,why",
     [
         ("RUN --mount=type=secret,id=gone,required a", "secret gone: not found"),
-        ("RUN --mount=type=cache,target=/x a", "type=cache is not there yet"),
+        ("RUN --mount=type=cache a", "has no target"),
+        ("RUN --mount=type=cache,target=/x,from=y a", "a cache mount with from is not there yet"),
+        ("RUN --mount=type=cache,target=/x,uid=5 a", "a cache mount with uid is not there yet"),
+        ("RUN --mount=type=cache,target=/x,sharing=x a", "unsupported sharing value"),
         ("RUN --mount=target=/x a", "type=bind is not there yet"),
         ("RUN --mount=type=ssh a", "type=ssh is not there yet"),
         ("RUN --mount=type=x a", "unsupported mount type 'x'"),
