@@ -220,6 +220,20 @@ def test_a_damaged_step_is_done_again(docker: Words, place: Path) -> None:
     write_context(place, "FROM busybox\nRUN echo precious > /f\nENV A=1\nRUN cat /f\n")
     out, _ = build(docker, "-t", "damaged", folder)
     assert "Using cache" not in out and "\nprecious\n" in out
+    layer = json.loads(docker.succeed("image", "inspect", "damaged"))[0]["RootFS"]["Layers"][-1]
+    docker.succeed("rmi", "-f", "damaged")
+    write_context(place, "FROM busybox\nRUN echo precious > /g\nENV A=2\n")
+    build(docker, folder)
+    found = docker.daemon.client.images.list(all=True)
+    newest = max(found, key=lambda image: image.attrs["Created"])
+    layer = newest.attrs["RootFS"]["Layers"][-1].removeprefix("sha256:")
+    blob = docker.daemon.home / "images" / "blobs" / "sha256" / layer
+    blob.write_bytes(blob.read_bytes().replace(b"precious", b"spoiled!"))
+    for disk in (docker.daemon.home / "images" / "disks").glob(f"{layer}*"):
+        disk.unlink()
+    write_context(place, "FROM busybox\nRUN echo precious > /g\nENV A=2\nRUN cat /g\n")
+    out, _ = build(docker, folder)
+    assert "A cached step is damaged: building without the cache\n" in out and "\nprecious\n" in out
 
 
 @pytest.mark.platform

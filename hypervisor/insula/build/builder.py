@@ -7,9 +7,11 @@ finds again.
 """
 
 import asyncio
+import logging
 import posixpath
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from insula import errors
 from insula.build.arguments import Arguments, platform_arguments
@@ -30,7 +32,7 @@ from insula.build.messages import Messages, Send
 from insula.build.options import BuildOptions
 from insula.build.parser import DOCKERFILE_MAX, fail
 from insula.build.patterns import IGNORE_MAX, read_ignore
-from insula.build.stage_build import Shop, StageBuild
+from insula.build.stage_build import DamagedCache, Shop, StageBuild
 from insula.build.stage_machine import StageMachine, open_stage_machine
 from insula.build.taking import Taking
 from insula.container.parts import Parts
@@ -50,6 +52,8 @@ from insula.thread import in_thread
 SCRATCH = "scratch"
 CONTEXT = "the build context"
 DEFAULT_NAMES = ("Dockerfile", "dockerfile")
+
+log = logging.getLogger(__name__)
 
 
 def find_image(images: ImageStore, name: str, platform: ImagePlatform | None, *, pull: bool) -> Image:
@@ -172,9 +176,24 @@ class Builder:
 
     async def build(self, tree: FileTree) -> Image:
         """Raises InsulaError."""
-        async with self._held:
+        try:
+            return await self._build_once(tree)
+        except DamagedCache as error:
+            log.warning("a build begins anew: %s", error)
+            await self._messages.say("A cached step is damaged: building without the cache\n")
+            self._options = replace(self._options, no_cache=True)
+            self._done, self._machines = {}, {}
+            return await self._build_once(tree)
+
+    async def _build_once(self, tree: FileTree) -> Image:
+        async with AsyncExitStack() as self._held:
             image = await self._build(self._dockerfile, tree)
-            return await self._parts.images.steps.complete(image)
+            try:
+                return await self._parts.images.steps.complete(image)
+            except InvalidArgument as error:
+                if any(stage.used for stage in self._done.values()):
+                    raise DamagedCache(str(error)) from error
+                raise
 
     # -- the stages
 

@@ -39,6 +39,10 @@ NOP = "/bin/sh -c #(nop) "
 Work = Callable[[], Awaitable[NewLayer]]
 
 
+class DamagedCache(InvalidArgument):
+    """What the cache had cannot be run: the build begins anew without it."""
+
+
 class Others(Protocol):
     """The stages and images that a stage takes files from."""
 
@@ -65,7 +69,8 @@ class Shop:
 
 @dataclass(slots=True)
 class StageBuild:
-    """image: None before the first step on nothing; missed: a step had to be done; cmd_set: by this stage."""
+    """image: None before the first step on nothing; missed: a step had to be done; used: one came from the cache;
+    cmd_set: by this stage."""
 
     shop: Shop
     others: Others
@@ -76,6 +81,7 @@ class StageBuild:
     document: dict[str, Any] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict)
     missed: bool = False
+    used: bool = False
     cmd_set: bool = False
     machine: StageMachine | None = None
     _path: Path = Path()
@@ -154,6 +160,7 @@ class StageBuild:
         found = None if self.missed or shop.options.no_cache else await shop.cache.find(key)
         if found is not None and (shop.usable is None or found.id in shop.usable):
             await shop.messages.cached()
+            self.used = True
             self._take(found)
         else:
             self.missed = True
@@ -195,7 +202,12 @@ class StageBuild:
             base = self.image or self.shop.parts.images.steps.scratch(self.platform)
             spec = self.shop.options.container(base.id, ("true",))
             opening = open_stage_machine(self.shop.parts, spec, base)
-            self.machine = await self.shop.held.enter_async_context(opening)
+            try:
+                self.machine = await self.shop.held.enter_async_context(opening)
+            except InvalidArgument as error:
+                if self.used:
+                    raise DamagedCache(str(error)) from error
+                raise
         return self.machine
 
     async def close_machine(self) -> None:
