@@ -190,6 +190,7 @@ async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]
         held.push_async_callback(end_task, warm_up)
         builds = Builds(containers)
         await builds.open()
+        held.push_async_callback(builds.close)
         host = DaemonHost(paths, images, guests, containers, delays, warm_up)
         id = await engine_id(database)
         yield Engine(paths, events, images, networks, volumes, containers, builds, host, id)

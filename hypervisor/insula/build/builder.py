@@ -77,8 +77,8 @@ def find_image(images: ImageStore, name: str, platform: ImagePlatform | None, *,
 
 async def build(
     parts: Parts, cache: StepCache, options: BuildOptions, context: AsyncIterator[bytes], send: Send
-) -> Image:
-    """A whole build, for one platform or for several at once: the image of the first. Raises InsulaError."""
+) -> list[Image]:
+    """A whole build, for one platform or for several at once: the image of each. Raises InsulaError."""
     host = make_platform("linux", host_architecture())
     platforms = list(dict.fromkeys(parse_platform(text) for text in options.platforms)) or [host]
     messages = Messages(send, quiet=options.quiet)
@@ -92,7 +92,7 @@ async def build(
         for tag in options.tags:
             await parts.images.tag(images, tag)
     await messages.built(images[0], [parse_reference(tag).familiar for tag in options.tags])
-    return images[0]
+    return images
 
 
 async def _at_once(builders: "list[Builder]", tree: FileTree) -> list[Image]:
@@ -187,17 +187,20 @@ class Builder:
 
     async def _build_once(self, tree: FileTree) -> Image:
         async with AsyncExitStack() as self._held:
-            image = await self._build(self._dockerfile, tree)
+            stage = await self._build(self._dockerfile, tree)
+            assert stage.image is not None
+            if stage.opened:  # what came from the cache has been read; the disks of the rest are made later
+                return stage.image
             try:
-                return await self._parts.images.steps.complete(image)
+                return await self._parts.images.steps.complete(stage.image)
             except InvalidArgument as error:
-                if any(stage.used for stage in self._done.values()):
+                if any(one.used for one in self._done.values()):
                     raise DamagedCache(str(error)) from error
                 raise
 
     # -- the stages
 
-    async def _build(self, dockerfile: Dockerfile, tree: FileTree) -> Image:
+    async def _build(self, dockerfile: Dockerfile, tree: FileTree) -> StageBuild:
         self._arguments.epoch()
         for instruction in dockerfile.arguments:
             self._arguments.declare_global(instruction, dockerfile.escape)
@@ -233,7 +236,7 @@ class Builder:
             await self._messages.say(f"[Warning] One or more build-args [{words}] were not consumed\n")
         if last.image is None:
             raise InvalidArgument("No image was generated. Is your Dockerfile empty?")
-        return last.image
+        return last
 
     def _from(self, stage: Stage, text: str) -> str:
         """A word of a FROM with its variables replaced. Raises InvalidArgument."""

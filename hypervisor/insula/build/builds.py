@@ -17,7 +17,7 @@ from insula.build.messages import Send
 from insula.build.options import BuildOptions
 from insula.build.stage_machine import FOLDER
 from insula.container.containers import Containers
-from insula.errors import Conflict, NotFound, Unavailable
+from insula.errors import Conflict, InsulaError, NotFound, Unavailable
 from insula.image.record import Image
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,8 @@ class Builds:
         self._containers = containers
         self._parts = containers.parts
         self._cache = StepCache(self._parts.database, self._parts.images)
-        self._running: dict[str, asyncio.Task[Image]] = {}
+        self._running: dict[str, asyncio.Task[list[Image]]] = {}
+        self._completing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Removes the disks of an earlier daemon's builds."""
@@ -49,7 +50,13 @@ class Builds:
         for path in folder.glob(f"{FOLDER}*") if folder.exists() else ():
             shutil.rmtree(path, ignore_errors=True)
 
-    async def build(self, options: BuildOptions, context: AsyncIterator[bytes], send: Send) -> Image:
+    async def close(self) -> None:
+        """Nobody waits for what it ends: disks that are missing are made when they are needed."""
+        for task in self._completing:
+            task.cancel()
+        await asyncio.gather(*self._completing, return_exceptions=True)
+
+    async def build(self, options: BuildOptions, context: AsyncIterator[bytes], send: Send) -> None:
         """send: takes each line of the stream. Raises InsulaError; Unavailable if it is cancelled by its id."""
         if options.id in self._running:
             raise Conflict(f"a build with the id {options.id[:80]} is running")
@@ -58,7 +65,8 @@ class Builds:
         if options.id:
             self._running[options.id] = task
         try:
-            return await asyncio.shield(task)
+            for image in await asyncio.shield(task):
+                self._complete_soon(image)
         except asyncio.CancelledError:
             if task.cancelled():
                 raise Unavailable("the build was cancelled") from None
@@ -66,6 +74,19 @@ class Builds:
             raise
         finally:
             self._running.pop(options.id, None)
+
+    def _complete_soon(self, image: Image) -> None:
+        """Makes its disks while nobody waits for them; whoever runs it meanwhile waits for the same work."""
+        if not image.disks:
+            task = asyncio.create_task(self._complete(image), name="disks of a build")
+            self._completing.add(task)
+            task.add_done_callback(self._completing.discard)
+
+    async def _complete(self, image: Image) -> None:
+        try:
+            await self._parts.images.steps.complete(image)
+        except InsulaError as error:  # whoever runs it is told, if it is still so then
+            log.warning("image %s: its disks cannot be made: %s", image.id[7:19], error)
 
     async def cancel(self, id: str) -> None:
         """Returns when it has ended. Raises NotFound."""
@@ -83,7 +104,7 @@ class Builds:
         return PrunedSteps(tuple(gone), max(0, before - after) + caches)
 
 
-async def _end(task: asyncio.Task[Image]) -> None:
+async def _end(task: asyncio.Task[list[Image]]) -> None:
     """However often whoever waits is cancelled: its machine must go with it."""
     task.cancel()
     while not task.done():

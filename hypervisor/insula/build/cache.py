@@ -7,6 +7,7 @@ answer and is forgotten; the step is then done again.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -32,6 +33,8 @@ class StepCache:
     def __init__(self, database: Database, images: ImageStore) -> None:
         self._database = database
         self._images = images
+        self.held: Counter[str] = Counter()
+        """The images of builds that go on."""
 
     async def find(self, key: str) -> Image | None:
         record = await self._database.run(lambda t: t.find(STEP, key))
@@ -69,11 +72,11 @@ class StepCache:
         records = await self._database.run(lambda t: t.all(STEP))
         made = {str(record["image"]) for record in records.values()}
         gone: list[str] = []
-        while leaves := self._leaves(made, containers.images_in_use()):
+        while leaves := self._leaves(made, self._in_use(containers)):
             before = len(gone)
             for id in leaves:
                 try:
-                    removed = await self._images.remove(id, in_use=containers.images_in_use())
+                    removed = await self._images.remove(id, in_use=self._in_use(containers))
                 except (Conflict, NotFound):  # somebody uses it since, or it went as another one's parent
                     continue
                 gone += [step.deleted for step in removed if step.deleted]
@@ -88,6 +91,9 @@ class StepCache:
 
         await self._database.run(forget)
         return gone
+
+    def _in_use(self, containers: Containers) -> frozenset[str]:
+        return containers.images_in_use() | {id for id, count in self.held.items() if count > 0}
 
     def _leaves(self, made: set[str], in_use: frozenset[str]) -> list[str]:
         images = self._images.list(every=True)

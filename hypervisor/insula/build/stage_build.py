@@ -70,7 +70,7 @@ class Shop:
 @dataclass(slots=True)
 class StageBuild:
     """image: None before the first step on nothing; missed: a step had to be done; used: one came from the cache;
-    cmd_set: by this stage."""
+    opened: a machine has run on it; cmd_set: by this stage."""
 
     shop: Shop
     others: Others
@@ -82,6 +82,7 @@ class StageBuild:
     known: dict[str, str] = field(default_factory=dict)
     missed: bool = False
     used: bool = False
+    opened: bool = False
     cmd_set: bool = False
     machine: StageMachine | None = None
     _path: Path = Path()
@@ -177,6 +178,8 @@ class StageBuild:
         await shop.messages.image(self.image)
 
     def _take(self, image: Image) -> None:
+        self.shop.cache.held[image.id] += 1  # until the build ends nobody prunes it
+        self.shop.held.callback(self.shop.cache.held.subtract, [image.id])
         self.image = image
         self.document = json.loads(image.config.raw)
 
@@ -204,6 +207,7 @@ class StageBuild:
             opening = open_stage_machine(self.shop.parts, spec, base)
             try:
                 self.machine = await self.shop.held.enter_async_context(opening)
+                self.opened = True
             except InvalidArgument as error:
                 if self.used:
                     raise DamagedCache(str(error)) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from insula.database import Database
-from insula.errors import InvalidArgument, Unavailable
+from insula.errors import Conflict, InvalidArgument, Unavailable
 from insula.image.blobs import BlobStore
 from insula.image.catalog import Catalog
 from insula.image.disk import DiskStore, LayerBlob
@@ -68,9 +68,12 @@ class Steps:
         return NewLayer(path, digest if size > EMPTY_MAX else "")
 
     async def add(self, parent: Image | None, layer: NewLayer | None, document: dict[str, Any]) -> Image:
-        """The image of a step. document: its config, without the layers. Raises InvalidArgument, Unavailable."""
+        """The image of a step. document: its config, without the layers. Raises InvalidArgument, Conflict,
+        Unavailable."""
         layers = parent.layers if parent is not None else ()
         async with self._writing():
+            if parent is not None and parent.id not in self._catalog.images:
+                raise Conflict(f"the image {parent.id[7:19]} was removed while something was built on it")
             if layer is not None and layer.digest:
                 if len(layers) >= LAYERS_MAX:
                     raise InvalidArgument(f"an image has {LAYERS_MAX} layers at most")
@@ -84,7 +87,7 @@ class Steps:
             await in_thread(self._blobs.write_bytes, config.raw)
             image = Image(
                 config.id, config, layers, (), 0, 0, time.time_ns(),
-                parent="" if parent is None or parent.id not in self._catalog.images else parent.id,
+                parent=parent.id if parent is not None else "",
             )  # fmt: skip
             image = replace(image, size=await in_thread(self._blobs.size, image.blobs()))
             await self._save(image)
