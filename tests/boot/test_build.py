@@ -269,3 +269,25 @@ def test_cache_mounts_outlive_the_build(docker: Words, place: Path) -> None:
     assert not [
         name for name in docker.succeed("volume", "ls", "-q").split() if name.startswith("build-cache-")
     ]
+
+
+def test_a_secret_is_in_no_layer_no_history_and_no_log(docker: Words, place: Path) -> None:
+    (place / "key").write_text("very-secret-word")
+    folder = place / "context"
+    folder.mkdir()
+    write_context(
+        folder,
+        "FROM busybox\n"
+        "RUN --mount=type=secret,id=key --mount=type=secret,id=word,env=WORD,target=/w,mode=0444 \\\n"
+        "    stat -c %a /run/secrets/key /w && [ $(cat /run/secrets/key)$WORD = very-secret-wordother ] && touch /done\n"
+        "RUN ls -A /run/secrets /w 2>/dev/null; [ ! -s /run/secrets/key ] && echo none of it is left\n",
+    )
+    docker.daemon.env["THE_WORD"] = "other"
+    secrets = ("--secret", f"id=key,src={place / 'key'}", "--secret", "id=word,env=THE_WORD")
+    done = docker.daemon.insula("build", "-t", "silent", *secrets, str(folder), timeout=300)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert b"\n400\n444\n" in done.stdout and b"none of it is left\n" in done.stdout
+    home = docker.daemon.home
+    for path in (home / "daemon.log", *(home / "images" / "blobs" / "sha256").iterdir()):
+        assert b"very-secret-word" not in path.read_bytes(), path
+    assert docker.run("silent", "sh", "-c", "ls /done; ls /run/secrets /w 2>/dev/null; true") == "/done\n"
