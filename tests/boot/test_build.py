@@ -291,3 +291,22 @@ def test_a_secret_is_in_no_layer_no_history_and_no_log(docker: Words, place: Pat
     for path in (home / "daemon.log", *(home / "images" / "blobs" / "sha256").iterdir()):
         assert b"very-secret-word" not in path.read_bytes(), path
     assert docker.run("silent", "sh", "-c", "ls /done; ls /run/secrets /w 2>/dev/null; true") == "/done\n"
+
+
+def test_equal_inputs_give_equal_images(docker: Words, place: Path) -> None:
+    folder = write_context(
+        place,
+        "FROM busybox\nWORKDIR /made/here\nCOPY --chmod=600 a b /copied/\n"
+        "RUN mkdir -p /d/e && echo x > /d/e/f && for n in 1 2 3 4 5; do touch /d/$n; done\n",
+        {"a": "a", "b": "b"},
+    )
+    ids = set()
+    for _ in range(2):
+        build(docker, "--no-cache", "-t", "same", "--build-arg", "SOURCE_DATE_EPOCH=1000000000", folder)
+        ids.add(docker.daemon.client.images.get("same").id)
+        (place / "a").touch()
+    assert len(ids) == 1
+    assert (
+        docker.run("same", "stat", "-c", "%Y", "/made/here", "/d/e/f", "/copied/b").split()
+        == ["1000000000"] * 3
+    )
