@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker.errors
@@ -38,10 +39,16 @@ def streamed(answer: Answer) -> str:
     return "".join(str(line.get("stream", "")) for line in lines(answer))
 
 
-@pytest.fixture
-def emptied(daemon: DaemonProcess) -> DaemonProcess:
+@pytest.fixture(autouse=True)
+def emptied(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
+    """The daemon of all tests here, without a build's images before and after."""
     daemon.request("POST", "/build/prune?all=1")
-    return daemon
+    before = {image["Id"] for image in daemon.request("GET", "/images/json?all=1").json()}
+    yield daemon
+    daemon.request("POST", "/build/prune?all=1")
+    while left := [i for i in daemon.request("GET", "/images/json").json() if i["Id"] not in before]:
+        for image in left:
+            daemon.request("DELETE", f"/images/{image['Id']}?force=1")
 
 
 def test_the_stream_word_for_word(emptied: DaemonProcess) -> None:
