@@ -67,6 +67,10 @@ class Context:
         """The tar's bytes. Raises Failure."""
         if self._extra is not None:
             yield from _member(tarfile.TarInfo(self.dockerfile), io.BytesIO(self._extra), len(self._extra))
+        elif self.dockerfile and self._ignore.drops(
+            self.dockerfile
+        ):  # the folder that it is in may not be walked
+            yield from self._entry(os.path.join(self.folder, self.dockerfile), self.dockerfile)
         kept = {self.dockerfile or "Dockerfile", "dockerfile", IGNORE_FILE, f"{self.dockerfile}{IGNORE_FILE}"}
         yield from self._walk("", kept)
         yield bytes(2 * BLOCK)
