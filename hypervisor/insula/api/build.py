@@ -53,7 +53,6 @@ def read_options(call: Call) -> BuildOptions:
         caches=tuple(_list(call, "cachefrom")),
         pull=call.flag("pull"),
         quiet=call.flag("q"),
-        remove=call.flag("rm", default=True),
         platforms=_platforms(call.text("platform")),
         network=call.text("networkmode"),
         hosts=tuple(call.texts("extrahosts")),

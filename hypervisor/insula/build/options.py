@@ -31,7 +31,6 @@ class BuildOptions:
     caches: tuple[str, ...] = ()
     pull: bool = False
     quiet: bool = False
-    remove: bool = True
     platforms: tuple[str, ...] = ()
     network: str = ""
     hosts: tuple[str, ...] = ()

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 from insula.build.arguments import Arguments
@@ -24,7 +23,7 @@ from insula.build.metadata import Change, change_config, workdir_of
 from insula.build.options import BuildOptions
 from insula.build.parser import Instruction, fail, reparse, split_words
 from insula.build.running import plan_run
-from insula.build.stage_machine import CopyStep, RunStep, StageMachine, open_stage_machine
+from insula.build.stage_machine import CopyStep, RunStep, StageMachine, Take, open_stage_machine
 from insula.build.taking import Taking, read_mode, read_owner
 from insula.container.parts import Parts
 from insula.container.settings import PATH
@@ -36,7 +35,7 @@ from insula.image.steps import NewLayer, empty_document, make_config
 from insula.thread import in_thread
 
 NOP = "/bin/sh -c #(nop) "
-Work = Callable[[], Awaitable[NewLayer]]
+Work = Callable[[Take], Awaitable[NewLayer]]
 
 
 class DamagedCache(InvalidArgument):
@@ -85,7 +84,6 @@ class StageBuild:
     opened: bool = False
     cmd_set: bool = False
     machine: StageMachine | None = None
-    _path: Path = Path()
 
     def begin(self) -> list[Instruction]:
         """The config of the base, and its triggers, which are instructions of this stage."""
@@ -167,9 +165,11 @@ class StageBuild:
             self.missed = True
             if id:
                 await shop.messages.running(id)
-            async with shop.parts.images.steps.staging() as path:
-                self._path = path
-                layer = await work() if work is not None else None
+            steps = shop.parts.images.steps
+            async with steps.staging() as path:
+                layer = None
+                if work is not None:
+                    layer = await work(lambda stream: steps.receive(stream, path))
                 self._take(await self._add(words, layer, epoch))
             assert self.image is not None
             await shop.cache.put(key, self.image)
@@ -220,9 +220,6 @@ class StageBuild:
             machine, self.machine = self.machine, None
             await machine.close()
 
-    async def _receive(self, layer: Any) -> NewLayer:
-        return await self.shop.parts.images.steps.receive(layer, self._path)
-
     async def _run(self, instruction: Instruction) -> None:
         config, options = self.document["config"], self.shop.options
         shell = tuple(config.get("Shell") or ())
@@ -233,7 +230,7 @@ class StageBuild:
         told = [f"{name}={value}" for name, value in sorted(given.items())]
         words = " ".join([*([f"|{len(told)}", *told] if told else []), running.words])
 
-        async def work() -> NewLayer:
+        async def work(take: Take) -> NewLayer:
             machine = await self.ensure_machine()
             extra = (*told, *(f"{name}={value}" for name, value in hidden.items()), *running.env)
             spec = options.container("build", running.command, extra)
@@ -241,7 +238,7 @@ class StageBuild:
                 spec, self._config(), running.offline, running.mounts, running.files, running.caches, running.hidden,
                 self.shop.arguments.epoch(),
             )  # fmt: skip
-            return await machine.run(step, self._receive, self.shop.messages.output)
+            return await machine.run(step, take, self.shop.messages.output)
 
         depends = [list(instruction.flags), options.network, list(options.hosts)]
         await self._step(words, work, depends, secrets.token_hex(32))
@@ -251,10 +248,10 @@ class StageBuild:
         path = workdir_of(change, instruction)
         change.config["WorkingDir"] = path
 
-        async def work() -> NewLayer:
+        async def work(take: Take) -> NewLayer:
             machine = await self.ensure_machine()
             step = CopyStep((), path, epoch=self.shop.arguments.epoch())
-            return await machine.copy(step, self._receive)
+            return await machine.copy(step, take)
 
         await self._step(f"{NOP} WORKDIR {path}", None if path == "/" else work)
 
@@ -283,20 +280,20 @@ class StageBuild:
             )
             depends, words = [owner], f"{copy.kind}:{await in_thread(copy.digest)}"
 
-        async def work() -> NewLayer:
+        async def work(take: Take) -> NewLayer:
             taken = copy
             if taken is None:
                 source = await self.others.machine_of(self, from_)
                 taken = await self.shop.taking.from_machine(instruction.name, source, sources, wish)
-            return await self._write(taken, folder, is_folder, owner)
+            return await self._write(taken, folder, is_folder, owner, take)
 
         await self._step(f"{NOP}{instruction.name} {words} in {target} ", work, [depends, folder])
 
-    async def _write(self, copy: Copy, folder: str, is_folder: bool, owner: str) -> NewLayer:
+    async def _write(self, copy: Copy, folder: str, is_folder: bool, owner: str, take: Take) -> NewLayer:
         machine = await self.ensure_machine()
         rename = copy.single and not is_folder
         step = CopyStep(tuple(copy.items), folder, rename, owner, self.shop.arguments.epoch())
-        return await machine.copy(step, self._receive)
+        return await machine.copy(step, take)
 
     def _destination(self, target: str) -> tuple[str, bool]:
         """The path from the root, and whether it is written as a folder."""
