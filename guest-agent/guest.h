@@ -29,6 +29,7 @@ int root_mount(const struct boot_document *, struct failure *);
 int root_unmount(struct failure *);
 int root_sync(struct failure *);
 bool root_is_mounted(void);
+void root_upper_below(char *name, size_t size); /* the overlay's upper directory, below the agent's folder */
 /* In a child of a file tree's: what is below the overlay's upper directory, in a mount name space of the child's own. */
 int root_show_lower(struct failure *);
 

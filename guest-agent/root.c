@@ -1,5 +1,5 @@
 /* The container's root, mounted in the agent's own mount name space: read-only layers below, the writable disk (or a
- * tmpfs) above, overlayfs over both. The child's copy of these mounts dies with its name space; what is unmounted here
+ * tmpfs) above, overlayfs over both. What earlier boots of a build have written to the same disk lies in between. The child's copy of these mounts dies with its name space; what is unmounted here
  * afterwards is truly unmounted, so the host may then take the disks away. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,11 +20,14 @@
 #define WRITABLE AGENT_FOLDER "/writable"
 #define LOWER_FOLDER AGENT_FOLDER "/" LOWER_BELOW
 #define LAYERS_MAX 16
+#define UPPER_MAX 64
+#define OPTIONS_MAX (LAYERS_MAX * 48 + UPPER_MAX * 40 + 256) /* less than the page that mount(2) takes */
 
 /* What is mounted now, in the order of mounting, and the block device below each (or ""). */
 static struct { char path[48], device[32]; } mounted[LAYERS_MAX + 2];
 static int mounted_count;
 static uint32_t layer_count;
+static uint8_t upper; /* its number; those of lower numbers lie below it */
 static bool disposable;
 
 static int mount_noted(const char *source, const char *target, const char *type, unsigned long flags, const char *data,
@@ -74,11 +77,27 @@ static int mount_writable(const struct boot_document *boot, struct failure *fail
 	                   STEP_DISKS, failure);
 }
 
+/* The first one is called as it always was. */
+static void name_upper(uint8_t number, char *name, size_t size)
+{
+	snprintf(name, size, number ? UPPER_FOLDER "%u" : UPPER_FOLDER, number);
+}
+
+void root_upper_below(char *name, size_t size)
+{
+	snprintf(name, size, upper ? UPPER_BELOW "%u" : UPPER_BELOW, upper);
+}
+
 /* The layers as overlayfs is told them, the highest first; returns how long that is. */
 static size_t name_layers(char *options, size_t size)
 {
 	size_t used = (size_t)snprintf(options, size, "lowerdir=");
+	char name[48];
 
+	for (uint8_t i = upper; i-- > 0;) {
+		name_upper(i, name, sizeof(name));
+		used += (size_t)snprintf(options + used, size - used, "%s:", name);
+	}
 	for (uint32_t i = layer_count; i-- > 0;)
 		used += (size_t)snprintf(options + used, size - used, LAYERS "/%u%s", i, i ? ":" : "");
 	return used;
@@ -86,7 +105,7 @@ static size_t name_layers(char *options, size_t size)
 
 int root_show_lower(struct failure *failure)
 {
-	char options[LAYERS_MAX * 48 + 256];
+	char options[OPTIONS_MAX];
 
 	name_layers(options, sizeof(options));
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -94,7 +113,7 @@ int root_show_lower(struct failure *failure)
 	if (mkdir(LOWER_FOLDER, 0755) < 0 && errno != EEXIST)
 		return fail(failure, STEP_MOUNT, LOWER_FOLDER);
 	/* overlayfs wants two layers at least where it has no upper one */
-	if (layer_count == 1 ? mount(LAYERS "/0", LOWER_FOLDER, NULL, MS_BIND, NULL) < 0 :
+	if (layer_count + upper == 1 ? mount(LAYERS "/0", LOWER_FOLDER, NULL, MS_BIND, NULL) < 0 :
 	                       mount("overlay", LOWER_FOLDER, "overlay", MS_RDONLY, options) < 0)
 		return fail(failure, STEP_MOUNT, LOWER_FOLDER);
 	return 0;
@@ -102,12 +121,13 @@ int root_show_lower(struct failure *failure)
 
 static int mount_overlay(struct failure *failure)
 {
-	char options[LAYERS_MAX * 48 + 256];
+	char options[OPTIONS_MAX], own[48];
 	size_t used = name_layers(options, sizeof(options));
 
+	name_upper(upper, own, sizeof(own));
 	snprintf(options + used, sizeof(options) - used,
-	         ",upperdir=" UPPER_FOLDER ",workdir=" WRITABLE "/work,index=off,metacopy=off,redirect_dir=off,xino=off");
-	if ((mkdir(UPPER_FOLDER, 0755) < 0 && errno != EEXIST) || (mkdir(WRITABLE "/work", 0755) < 0 && errno != EEXIST))
+	         ",upperdir=%s,workdir=" WRITABLE "/work,index=off,metacopy=off,redirect_dir=off,xino=off", own);
+	if ((mkdir(own, 0755) < 0 && errno != EEXIST) || (mkdir(WRITABLE "/work", 0755) < 0 && errno != EEXIST))
 		return fail(failure, STEP_MOUNT, "writable");
 	return mount_noted("overlay", ROOT_FOLDER, "overlay", 0, options, STEP_MOUNT, failure);
 }
@@ -117,6 +137,9 @@ int root_mount(const struct boot_document *boot, struct failure *failure)
 	disposable = boot->flags & BOOT_DISPOSABLE;
 	if (boot->layer_count == 0 || boot->layer_count > LAYERS_MAX)
 		return fail_with(failure, STEP_DISKS, EINVAL, "layers");
+	upper = boot->writable;
+	if (upper >= UPPER_MAX)
+		return fail_with(failure, STEP_DISKS, EINVAL, "writable");
 	if (mount_layers(boot, failure) < 0 || mount_writable(boot, failure) < 0)
 		return -1;
 	layer_count = boot->layer_count;

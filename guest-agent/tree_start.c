@@ -31,8 +31,10 @@ static int fork_tree(const void *what, struct stdio stdio, pid_t *pid, struct fa
 	const struct tree_launch *tree = what;
 	struct tree_request request = tree->request;
 	enum place place = place_of(tree->body == tree_read, request.flags);
+	char upper[48];
 
-	request.root = place == PLACE_LAYERS ? UPPER_BELOW : "/";
+	root_upper_below(upper, sizeof(upper));
+	request.root = place == PLACE_LAYERS ? upper : "/";
 	request.lower = LOWER_BELOW;
 	return container_fork(tree->body, &request, place, stdio, pid, failure);
 }

@@ -10,7 +10,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hypervisor" / "insula"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"errors", "events", "paths", "process", "database", "packages", "config", "lent", "thread"}
+BASE = {
+    "errors",
+    "events",
+    "paths",
+    "process",
+    "database",
+    "packages",
+    "config",
+    "lent",
+    "thread",
+    "patterns",
+}
 PARTS = {"image", "network", "volume", "machine", "agent"}  # never import each other
 MAY_IMPORT: dict[str, set[str]] = dict.fromkeys(BASE | PARTS, BASE) | {
     "guest": BASE | {"machine", "agent"},
@@ -18,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = dict.fromkeys(BASE | PARTS, BASE) | {
     "build": BASE | PARTS | {"guest", "container"},
     "api": BASE | {"container", "build", "image", "network", "volume"},
     "daemon": BASE | PARTS | {"guest", "container", "build", "api"},
-    "cli": {"paths"},
+    "cli": {"paths", "patterns"},
     "__main__": {"cli", "daemon"},
     "__init__": set(),
 }

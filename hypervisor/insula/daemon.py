@@ -30,6 +30,7 @@ from typing import Any
 from insula.api.delays import LoopDelays, TimedSelector
 from insula.api.engine import DoctorRow, Engine
 from insula.api.server import ApiServer
+from insula.build.builds import Builds
 from insula.config import read_config
 from insula.container.bootstrap import PLATFORMS as DEBIAN_PLATFORMS
 from insula.container.bootstrap import bootstrap_debian
@@ -187,8 +188,12 @@ async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]
         held.push_async_callback(containers.close)
         warm_up = asyncio.create_task(guests.warm_up())  # may fetch a kernel and prove KVM: not waited for
         held.push_async_callback(end_task, warm_up)
+        builds = Builds(containers)
+        await builds.open()
+        held.push_async_callback(builds.close)
         host = DaemonHost(paths, images, guests, containers, delays, warm_up)
-        yield Engine(paths, events, images, networks, volumes, containers, host, await engine_id(database))
+        id = await engine_id(database)
+        yield Engine(paths, events, images, networks, volumes, containers, builds, host, id)
 
 
 async def end_task(task: asyncio.Task[None]) -> None:

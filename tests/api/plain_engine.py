@@ -14,6 +14,7 @@ from plain_daemon import Daemon
 
 from insula.api.engine import DoctorRow, Engine
 from insula.api.server import ApiServer
+from insula.build.builds import Builds
 from insula.container.spec import ContainerSpec
 from insula.container.view import Created
 from insula.errors import InvalidArgument
@@ -123,6 +124,7 @@ async def serve_plain(daemon: Daemon, folder: Path) -> AsyncIterator[PlainEngine
         daemon.networks,
         daemon.volumes,
         daemon.containers,
+        Builds(daemon.containers),
         NoHost(),
         "id",
     )  # type: ignore[arg-type]

@@ -58,6 +58,8 @@ SPECIAL: dict[str, tuple[str, Any, int]] = {
     "POST /images/load": ("", b"no archive", 200),
     "POST /images/{name}/tag": ("?repo=versions&tag=1", None, 201),
     "DELETE /images/{name}": ("x", None, 404),
+    "POST /build": ("", None, 400),
+    "POST /build/cancel": ("?id=none", None, 404),
     "POST /volumes/create": ("", {"Name": "versioned"}, 201),
     "GET /volumes/{name}": ("", None, 404),
     "DELETE /volumes/{name}": ("", None, 404),

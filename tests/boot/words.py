@@ -74,8 +74,8 @@ class Words:
     def begin(self, *args: str, **given: Any) -> Iterator[subprocess.Popen[bytes]]:
         """A command that goes on meanwhile, its input and output on pipes; ended when the context is left."""
         with subprocess.Popen(
-            self.daemon.command("docker", *args), env=self.daemon.env, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, **given,
+            self.daemon.command("docker", *args), env={**self.daemon.env, **given.pop("env", {})},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, **given,
         ) as client:  # fmt: skip
             assert client.stdin is not None and client.stdout is not None
             try:

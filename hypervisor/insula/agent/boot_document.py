@@ -139,8 +139,9 @@ class Sysctl:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootDocument:
     """All of one container. number: chosen by the host, not 0. disks: False in plain-process mode only.
-    layers: indices of the read-only disks, lowest first. writable: index of the ext4 disk; None: a tmpfs.
-    clock_ns: 0 leaves the clock. shm: bytes of /dev/shm."""
+    layers: indices of the read-only disks, lowest first. writable: which upper directory of the ext4 disk is this
+    boot's, those of lower numbers lie below it; None: a tmpfs. clock_ns: 0 leaves the clock. shm: bytes of
+    /dev/shm."""
 
     number: int
     main: ProcessSpec
@@ -182,7 +183,7 @@ class BootDocument:
         for index in self.layers:
             check_number("a layer's disk", index, 0, U8_MAX)
         if self.writable is not None:
-            check_number("the writable disk", self.writable, 0, U8_MAX)
+            check_number("the upper directory", self.writable, 0, U8_MAX)
         if not self.disks and (self.layers or self.writable is not None or self.mounts):
             raise InvalidArgument("a container without disks has no layers, writable disk or mounts")
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from insula.build.builds import Builds
 from insula.container.containers import Containers
 from insula.events import EventBus
 from insula.image.store import ImageStore
@@ -61,5 +62,6 @@ class Engine:
     networks: Networks
     volumes: Volumes
     containers: Containers
+    builds: Builds
     host: Host
     id: str

@@ -20,7 +20,7 @@ from insula.image.change import Change
 async def list_(call: Call) -> StreamResponse:
     shared = (await call.engine.images.usage()).shared if call.flag("shared-size") else {}
     containers = Counter(view.image_id for view in call.engine.containers.list())
-    images = call.engine.images.list(call.filters())
+    images = call.engine.images.list(call.filters(), every=call.flag("all"))
     found = [encode_listed_image(image, containers[image.id], call.version) for image in images]
     for document in found:
         document["SharedSize"] = shared.get(document["Id"], document["SharedSize"])
@@ -62,7 +62,9 @@ async def tag(call: Call) -> StreamResponse:
 
 async def remove(call: Call) -> StreamResponse:
     in_use = call.engine.containers.images_in_use()
-    removed = await call.engine.images.remove(call.names["name"], force=call.flag("force"), in_use=in_use)
+    removed = await call.engine.images.remove(
+        call.names["name"], force=call.flag("force"), in_use=in_use, parents=not call.flag("noprune")
+    )
     return call.json(encode_removed(removed))
 
 

@@ -56,7 +56,7 @@ def find_ancestors(engine: Engine, references: Sequence[str]) -> frozenset[str]:
             found.update(engine.images.find(reference, platform).id for platform in platforms)
         except (NotFound, InvalidArgument):
             continue
-    children = [image for image in engine.images.list() if image.parent] if found else []
+    children = [image for image in engine.images.list(every=True) if image.parent] if found else []
     while more := {image.id for image in children if image.parent in found} - found:
         found |= more
     return frozenset(found)

@@ -16,6 +16,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from insula import errors
 from insula.api import (
     archives,
+    build,
     checkpoints,
     containers,
     exec_,
@@ -54,7 +55,7 @@ STATUSES: dict[type[InsulaError], int] = {
 
 PARTS = (
     system, usage, prune, websocket, checkpoints, archives, containers, stats, exec_, images, native, networks,
-    update, volumes, unsupported,
+    update, volumes, build, unsupported,
 )  # fmt: skip
 ROUTES = tuple(route for part in PARTS for route in part.ROUTES)
 

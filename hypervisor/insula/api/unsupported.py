@@ -56,11 +56,6 @@ def swarm_routes() -> list[Route]:
 ROUTES = (
     *swarm_routes(),
     Route("PUT", "/volumes/{name}", no_swarm),
-    Route("POST", "/build", later("builds are", "load or import an image")),
-    Route("POST", "/build/prune", later("builds are")),
-    Route("POST", "/build/cancel", later("builds are")),
-    Route("POST", "/session", later("sessions of a builder are")),
-    Route("POST", "/grpc", later("sessions of a builder are")),
     Route("POST", "/auth", later("registries are")),
     Route("GET", "/distribution/{name:path}/json", later("registries are")),
     Route("GET", "/plugins", no_plugins),

@@ -256,8 +256,16 @@ class Client:
             connection.close()
         return read_json(raw) if raw.strip() else None
 
-    def upload(self, path: str, query: Query, chunks: Iterable[bytes], method: str = "POST") -> Answer:
-        """Sends a stream; its answer comes while it is sent, so the sender is a thread of its own."""
+    def upload(
+        self,
+        path: str,
+        query: Query,
+        chunks: Iterable[bytes],
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """Sends a stream; its answer comes while it is sent, so the sender is a thread of its own. A Failure of the
+        stream ends the connection."""
         import threading
 
         connection = self._connect(fresh=True)
@@ -265,7 +273,7 @@ class Client:
             head(
                 method,
                 target(path, query),
-                {"Transfer-Encoding": "chunked", "Content-Type": "application/x-tar"},
+                {"Transfer-Encoding": "chunked", "Content-Type": "application/x-tar", **(headers or {})},
             )
         )
         threading.Thread(target=send_chunks, args=(connection, chunks), daemon=True).start()
@@ -354,3 +362,5 @@ def send_chunks(connection: Connection, chunks: Iterable[bytes]) -> None:
         connection.send(b"0\r\n\r\n")
     except Disconnected:
         return
+    except Failure:
+        connection.socket.shutdown(socket.SHUT_RDWR)  # it is never whole: nobody is to wait for the rest

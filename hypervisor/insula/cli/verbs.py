@@ -10,6 +10,7 @@ MODULES = {
     "exec_": ("exec",),
     "life": ("stop", "restart", "kill", "pause", "unpause", "update", "rm", "rename"),
     "containers_list": ("port", "ps"),
+    "build": ("build", "builder prune"),
     "copy": ("commit", "cp", "diff", "export"),
     "disk": ("container prune", "system df", "system prune"),
     "images": ("images", "tag", "rmi", "history"),
@@ -36,7 +37,9 @@ OF_CONTAINERS = ("attach", "commit", "cp", "create", "diff", "exec", "export", "
 GROUPS = {
     "container": {name: name for name in OF_CONTAINERS} | {"ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
                   "port": "port", "prune": "container prune"},
-    "image": {"ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect", "load": "load",
+    "builder": {"build": "build", "prune": "builder prune"},
+    "image": {"build": "build", "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect",
+              "load": "load",
               "import": "import", "tag": "tag", "history": "history"},
     "network": {"connect": "network connect", "create": "network create", "disconnect": "network disconnect",
                 "inspect": "network inspect", "ls": "network ls", "list": "network ls", "prune": "network prune",
@@ -47,7 +50,7 @@ GROUPS = {
 }  # fmt: skip
 
 LATER = frozenset({
-    "build", "builder", "buildx", "compose", "config", "context", "df", "login",
+    "buildx", "compose", "config", "context", "df", "login",
     "logout", "manifest", "node", "plugin", "prune", "pull", "push", "save", "search",
     "secret", "service", "stack", "swarm", "trust",
 })  # fmt: skip

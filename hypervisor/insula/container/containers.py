@@ -83,6 +83,11 @@ class Containers:
         volumes.users = self._users_of
         self._pruning = False
 
+    @property
+    def parts(self) -> Parts:
+        """What containers are made with: for builds, whose steps are containers that nobody sees."""
+        return self._parts
+
     async def load(self) -> set[str]:
         """Reads the records. Returns the ids of the machines in them: all others are nobody's."""
         await load_containers(self._parts)

@@ -104,6 +104,20 @@ class BlobStore:
                 raise full_disk(error, self.folder) from error
         return digest
 
+    def take(self, path: Path, digest: str) -> None:
+        """Makes a staged file the blob of a digest that it was written and hashed as; one that is there already may
+        be damaged, and gives way."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            path.rename(self.path(digest))
+            sync_folder(self.folder)
+        except OSError as error:
+            raise full_disk(error, self.folder) from error
+
     async def read(self, digest: str) -> bytes:
         """A small blob. Raises Unavailable if it is gone."""
         try:

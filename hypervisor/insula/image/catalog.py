@@ -5,7 +5,7 @@ id or the beginning of one names one image. Docker's words where clients look at
 """
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from insula.errors import InvalidArgument, NotFound
 from insula.image.record import Image, Tag
@@ -99,14 +99,37 @@ class Catalog:
             image = first_offering(candidates.values(), native) or next(iter(candidates.values()))
         return self.shown(image)
 
+    def lonely_parents(self, ids: Sequence[str], in_use: Container[str]) -> "list[str]":
+        """What images were built from, step by step, and nothing else needs once they are gone."""
+        gone = set(ids)
+        found: list[str] = []
+        for id in ids:
+            parent = self.images.get(self.images[id].parent)
+            while parent is not None and parent.id not in gone and not self._is_needed(parent, gone, in_use):
+                gone.add(parent.id)
+                found.append(parent.id)
+                parent = self.images.get(parent.parent)
+        return found
+
+    def _is_needed(self, image: Image, gone: set[str], in_use: Container[str]) -> bool:
+        others = (other for other in self.images.values() if other.id not in gone)
+        return (
+            image.id in in_use
+            or bool(self.tags_of(image.id))
+            or any(other.parent == image.id for other in others)
+        )
+
     # -- lists
 
-    def list(self, filters: Mapping[str, Sequence[str]]) -> list[Image]:
-        """The images that pass all filters, newest first. Raises InvalidArgument for unknown filters."""
+    def list(self, filters: Mapping[str, Sequence[str]], *, every: bool = False) -> list[Image]:
+        """The images that pass all filters, newest first. every: also those without a name that others were built
+        from. Raises InvalidArgument for unknown filters."""
         for name in filters:
             if name not in FILTERS:
                 raise InvalidArgument(f"invalid filter '{name}'", f"use {', '.join(FILTERS)}")
+        parents = set() if every else {image.parent for image in self.images.values()}
         images = [self.shown(image) for image in self.images.values()]
+        images = [image for image in images if image.repo_tags or image.id not in parents]
         images.sort(key=lambda image: (image.created, image.loaded_at), reverse=True)
         for bound in filters.get("before", ()):
             edge = self.find(bound, None)

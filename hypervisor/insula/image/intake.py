@@ -1,5 +1,6 @@
 """Takes a client's upload into a file of the state root: bounded, and off the event loop's thread."""
 
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,13 @@ async def receive(stream: AsyncIterator[bytes], path: Path, limit: int) -> int:
     """Writes everything that `stream` gives into a new file; gives its size.
 
     Raises InvalidArgument beyond the limit, Unavailable if the disk is full."""
+    return (await receive_hashed(stream, path, limit))[0]
+
+
+async def receive_hashed(stream: AsyncIterator[bytes], path: Path, limit: int) -> tuple[int, str]:
+    """As `receive`; gives the digest of all of it too, as `sha256:…`."""
     size = 0
+    hash_ = hashlib.sha256()
     file = await in_thread(_create, path)
     try:
         batch: list[bytes] = []
@@ -28,12 +35,12 @@ async def receive(stream: AsyncIterator[bytes], path: Path, limit: int) -> int:
                 raise InvalidArgument(f"the upload has more than {limit >> 20} MiB")
             batch.append(chunk)
             if pending >= BATCH:
-                await in_thread(_append, file, batch, path)
+                await in_thread(_append, file, batch, path, hash_)
                 batch, pending = [], 0
-        await in_thread(_append, file, batch, path)
+        await in_thread(_append, file, batch, path, hash_)
     finally:
         os.close(file)
-    return size
+    return size, "sha256:" + hash_.hexdigest()
 
 
 def _create(path: Path) -> int:
@@ -43,9 +50,10 @@ def _create(path: Path) -> int:
         raise full_disk(error, path.parent) from error
 
 
-def _append(file: int, batch: list[bytes], path: Path) -> None:
+def _append(file: int, batch: list[bytes], path: Path, hash_: "hashlib._Hash") -> None:
     try:
         rest = memoryview(b"".join(batch))
+        hash_.update(rest)
         while rest:
             rest = rest[os.write(file, rest) :]
     except OSError as error:

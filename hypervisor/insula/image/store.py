@@ -28,6 +28,7 @@ from insula.image.layer import Limits
 from insula.image.manifest import parse_config
 from insula.image.record import IMAGE, TAG, Image, NewImage, Removed, Rootfs, Tag, image_from_document
 from insula.image.reference import parse_platform, parse_reference
+from insula.image.steps import Steps
 from insula.image.usage import ImagesUsage, measure_images
 from insula.paths import Paths
 from insula.thread import in_thread
@@ -56,6 +57,7 @@ class ImageStore:
         self._gate = asyncio.Lock()
         self._writers = 0
         self._sweep_due = False
+        self.steps = Steps(self._blobs, self._disks, self._catalog, database, self._writing)
 
     async def open(self) -> None:
         """Reads the records and removes what an earlier daemon left unfinished."""
@@ -87,9 +89,12 @@ class ImageStore:
         """The image that a reference or id names. Raises NotFound, InvalidArgument. See Catalog.find."""
         return self._catalog.find(reference, platform)
 
-    def list(self, filters: Mapping[str, Sequence[str]] | None = None) -> tuple[Image, ...]:
-        """Images, newest first. filters: as `docker images --filter`. Raises InvalidArgument."""
-        return tuple(self._catalog.list(filters or {}))
+    def list(
+        self, filters: Mapping[str, Sequence[str]] | None = None, *, every: bool = False
+    ) -> tuple[Image, ...]:
+        """Images, newest first. filters: as `docker images --filter`; every: a build's steps too. Raises
+        InvalidArgument."""
+        return tuple(self._catalog.list(filters or {}, every=every))
 
     def platforms(self, reference: str) -> tuple[str, ...]:
         """The platforms that a reference has. Raises NotFound, InvalidArgument."""
@@ -237,21 +242,29 @@ class ImageStore:
 
     # -- names and removal
 
-    async def tag(self, source: str, target: str) -> None:
-        """Gives the target's name to what the source names. Raises NotFound, InvalidArgument."""
+    async def tag(self, source: str | Sequence[Image], target: str) -> None:
+        """Gives the target's name to what the source names, or to images of different platforms. Raises NotFound,
+        InvalidArgument."""
         reference = parse_reference(target)
         if reference.digest:
             raise InvalidArgument("refusing to create a tag with a digest reference")
-        platforms = {name: image.id for name, image in self._catalog.candidates(source).items()}
-        tag = Tag(platforms)
+        if isinstance(source, str):
+            source = tuple(self._catalog.candidates(source).values())
+        tag = Tag({str(image.platform): image.id for image in source})
         await self._database.run(lambda t: t.put(TAG, reference.canonical, tag.to_document()))
         self._catalog.tags[reference.canonical] = tag
         self._publish("tag", self.find(target).id, reference.familiar)
 
     async def remove(
-        self, reference: str, *, force: bool = False, in_use: set[str] | frozenset[str] = frozenset()
+        self,
+        reference: str,
+        *,
+        force: bool = False,
+        in_use: set[str] | frozenset[str] = frozenset(),
+        parents: bool = True,
     ) -> tuple[Removed, ...]:
-        """`docker rmi`: takes the tag away and deletes each image that nothing else names.
+        """`docker rmi`: takes the tag away and deletes each image that nothing else names; parents: and the steps
+        that it was built from.
 
         in_use: ids of images that containers use. Raises NotFound, Conflict, InvalidArgument."""
         found = self._catalog.find_tag(reference)
@@ -269,6 +282,7 @@ class ImageStore:
                 raise no_such_image(reference)
             names = list(self._names_to_remove(image, reference, force, in_use))
             ids = deleted = [image.id]
+        deleted += self._catalog.lonely_parents(deleted, in_use) if parents else []
         await self._delete(names, deleted)
         removed = [Removed(untagged=parse_reference(name).familiar) for name in names]
         for name in names:
@@ -329,11 +343,10 @@ class ImageStore:
         self._held.update(disks)
         try:
             if not await in_thread(self._disks.has, disks):
-                async with self._writing():
-                    made = await self._disks.make(image.layers)
-                    self._held.update(made)
-                    self._held.subtract(disks)
-                    disks = made
+                made = (await self.steps.complete(image)).disks
+                self._held.update(made)
+                self._held.subtract(disks)
+                disks = made
             yield Rootfs(image.id, tuple(self._disks.path(name) for name in disks), image.config)
         finally:
             self._held.subtract(disks)

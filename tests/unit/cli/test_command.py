@@ -59,7 +59,7 @@ def test_what_comes_later_says_so(name: str) -> None:
         (["nonsense"], 1, "unknown command 'nonsense'"),
         (["container", "nonsense"], 1, "unknown command 'container nonsense'"),
         (["container"], 125, "needs a verb"),
-        (["build", "x"], 1, "not there yet"),
+        (["compose", "x"], 1, "not there yet"),
         (["ps", "--nope"], 125, "unknown flag: --nope"),
         (["ps", "x"], 125, "takes no arguments"),
         (["run"], 125, "needs at least 1 argument"),

@@ -309,7 +309,7 @@ class StillImages:
     def platforms(self, reference: str) -> tuple[str, ...]:
         return (str(self.find(reference).platform),)
 
-    def list(self, filters: object = None) -> tuple["StillImages", ...]:
+    def list(self, filters: object = None, *, every: bool = False) -> tuple["StillImages", ...]:
         return (self,)
 
     @contextlib.asynccontextmanager

@@ -1,0 +1,196 @@
+"""`POST /build`: the classic builder's query and stream; `POST /build/prune`, `POST /build/cancel`; and what a
+client of BuildKit is told. Decides nothing.
+
+The stream begins with the first thing that there is to say: what is wrong before it is a status, after it a line.
+Each parameter that Docker has is read, or refused by name; none is passed over.
+"""
+
+import base64
+import json
+from typing import Any
+
+from aiohttp.web import StreamResponse
+
+from insula import errors
+from insula.api.call import JSON_TYPE, Call, kind_of, read_object
+from insula.api.filters import check_known
+from insula.api.images import read_platform
+from insula.api.router import Route
+from insula.build.options import BuildOptions
+from insula.build.stage_machine import StepFailed
+from insula.container.spec_limits import Ulimit
+from insula.errors import InsulaError, InvalidArgument
+
+SECRETS_HEADER = "X-Insula-Build-Secrets"
+BUILDKIT = (
+    "set DOCKER_BUILDKIT=0: the client then speaks to the classic builder, which is the one that there is"
+)
+REFUSED = {
+    "remote": "a build of a remote address is not there yet: send the context in the request",
+    "squash": "squash is not there yet: a multi-stage build gives one layer",
+    "outputs": f"outputs belong to BuildKit: {BUILDKIT}",
+    "session": f"sessions belong to BuildKit: {BUILDKIT}",
+    "cgroupparent": "a cgroup of the host cannot be had: a machine has its own",
+}
+PRUNE_FILTERS = ("unused-for", "until", "id", "parent", "type", "description", "inuse", "shared", "private")
+
+
+def read_options(call: Call) -> BuildOptions:
+    """Raises InvalidArgument, NotImplemented."""
+    for name, why in REFUSED.items():
+        value = call.text(name)
+        if value and not (name == "squash" and not call.flag(name)) and value not in ("null", "[]"):
+            raise errors.NotImplemented(why)
+    if call.text("version") == "2":
+        raise errors.NotImplemented("BuildKit's builder is not there", BUILDKIT)
+    return BuildOptions(
+        dockerfile=call.text("dockerfile"),
+        tags=tuple(dict.fromkeys(tag for tag in call.texts("t") if tag)),
+        target=call.text("target"),
+        arguments=_texts(call, "buildargs", optional=True),
+        labels={name: value or "" for name, value in _texts(call, "labels").items()},
+        no_cache=call.flag("nocache"),
+        caches=tuple(_list(call, "cachefrom")),
+        pull=call.flag("pull"),
+        quiet=call.flag("q"),
+        platforms=_platforms(call.text("platform")),
+        network=call.text("networkmode"),
+        hosts=tuple(call.texts("extrahosts")),
+        memory=_number(call, "memory"),
+        memory_swap=_number(call, "memswap"),
+        cpu_shares=_number(call, "cpushares"),
+        cpu_period=_number(call, "cpuperiod"),
+        cpu_quota=_number(call, "cpuquota"),
+        cpuset_cpus=call.text("cpusetcpus"),
+        cpuset_mems=call.text("cpusetmems"),
+        shm_size=_number(call, "shmsize"),
+        ulimits=tuple(_ulimit(item) for item in _list(call, "ulimits", of=dict)),
+        security_opt=tuple(_list(call, "securityopt")),
+        isolation=call.text("isolation"),
+        secrets=_secrets(call.request.headers.get(SECRETS_HEADER, "")),
+        id=call.text("buildid"),
+    )
+
+
+def _platforms(text: str) -> tuple[str, ...]:
+    """One as clients send it, or several with commas between them, which is Insula's own."""
+    if text.startswith("{"):
+        return (read_platform(text) or "",)
+    return tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+
+
+def _number(call: Call, name: str) -> int:
+    return call.integer(name, 0) or 0
+
+
+def _json(call: Call, name: str) -> Any:
+    text = call.text(name)
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"error reading {name}: it is not JSON") from error
+
+
+def _texts(call: Call, name: str, *, optional: bool = False) -> dict[str, str | None]:
+    """A JSON object of strings. optional: some may be null."""
+    value = _json(call, name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"error reading {name}: {kind_of(value)} instead of an object")
+    for item in value.values():
+        if not isinstance(item, str) and not (optional and item is None):
+            raise InvalidArgument(f"error reading {name}: {kind_of(item)} instead of a string")
+    return value
+
+
+def _list(call: Call, name: str, of: type = str) -> list[Any]:
+    value = _json(call, name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, of) for item in value):
+        raise InvalidArgument(f"error reading {name}: it is no list of that kind")
+    return value
+
+
+def _ulimit(item: dict[str, Any]) -> Ulimit:
+    name, soft, hard = item.get("Name"), item.get("Soft"), item.get("Hard")
+    if not isinstance(name, str) or type(soft) is not int or type(hard) is not int:
+        raise InvalidArgument("error reading ulimits: each has a Name, a Soft and a Hard")
+    return Ulimit(name, soft, hard)
+
+
+def _secrets(text: str) -> dict[str, bytes]:
+    """By id, of Insula's own command: base64 of a JSON object of base64."""
+    if not text:
+        return {}
+    try:
+        document = read_object(base64.b64decode(text, validate=True))
+        return {str(id): base64.b64decode(value, validate=True) for id, value in document.items()}
+    except (ValueError, TypeError, InsulaError) as error:
+        raise InvalidArgument(f"the header {SECRETS_HEADER} cannot be read") from error
+
+
+class _Stream:
+    """The answer, which begins with its first line."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.response: StreamResponse | None = None
+
+    async def send(self, line: dict[str, Any]) -> None:
+        if self.response is None:
+            self.response = await self._call.stream(JSON_TYPE)
+        await self.response.write(json.dumps(line).encode() + b"\r\n")
+
+
+async def build(call: Call) -> StreamResponse:
+    """A client that goes away ends the build."""
+    options = read_options(call)
+    stream = _Stream(call)
+    try:
+        await call.engine.builds.build(options, call.chunks(), stream.send)
+    except InsulaError as error:
+        if stream.response is None:
+            raise
+        detail: dict[str, Any] = {"message": str(error)}
+        if isinstance(error, StepFailed):
+            detail = {"code": error.code, "message": error.message}
+        await stream.send({"errorDetail": detail, "error": detail["message"]})
+    assert stream.response is not None
+    return stream.response
+
+
+async def prune(call: Call) -> StreamResponse:
+    filters = call.filters()
+    check_known(filters, PRUNE_FILTERS)
+    for name in ("keep-storage", "reserved-space", "max-used-space", "min-free-space"):
+        if _number(call, name):
+            raise errors.NotImplemented(f"build prune with {name} is not there yet", "prune all of it")
+    if filters:
+        raise errors.NotImplemented("build prune with filters is not there yet", "prune all of it")
+    pruned = await call.engine.builds.prune(every=call.flag("all"))
+    return call.json({"CachesDeleted": list(pruned.ids) or None, "SpaceReclaimed": pruned.reclaimed})
+
+
+async def cancel(call: Call) -> StreamResponse:
+    id = call.text("id")
+    if not id:
+        raise InvalidArgument("build ID not provided")
+    await call.engine.builds.cancel(id)
+    return call.empty(204)
+
+
+async def no_session(call: Call) -> StreamResponse:
+    raise errors.NotImplemented("sessions of BuildKit are not there", BUILDKIT)
+
+
+ROUTES = (
+    Route("POST", "/build", build, stream=True),
+    Route("POST", "/build/prune", prune),
+    Route("POST", "/build/cancel", cancel),
+    Route("POST", "/session", no_session),
+    Route("POST", "/grpc", no_session),
+)

@@ -1,0 +1,339 @@
+"""One build: the context received, the Dockerfile read, the stages that are needed built in order, the image
+named.
+
+Everything that it makes on the way (files in staging, machines with their disks) is held by one AsyncExitStack
+and gone when the build ends, however it ends. What it has finished by then are whole images, which the next build
+finds again.
+"""
+
+import asyncio
+import logging
+import posixpath
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from insula import errors
+from insula.build.arguments import Arguments, platform_arguments
+from insula.build.cache import StepCache
+from insula.build.dockerfile import (
+    Dockerfile,
+    Stage,
+    depends_on,
+    earlier,
+    find_stage,
+    find_target,
+    read_dockerfile,
+    sources_of,
+)
+from insula.build.expand import expand
+from insula.build.file_tree import FileTree, is_compressed, uncompress
+from insula.build.messages import Messages, Send
+from insula.build.options import BuildOptions
+from insula.build.parser import DOCKERFILE_MAX, fail
+from insula.build.patterns import IGNORE_MAX, read_ignore
+from insula.build.stage_build import DamagedCache, Shop, StageBuild
+from insula.build.stage_machine import StageMachine, open_stage_machine
+from insula.build.taking import Taking
+from insula.container.parts import Parts
+from insula.errors import InvalidArgument, NotFound
+from insula.image.intake import ARCHIVE_MAX, receive
+from insula.image.record import Image
+from insula.image.reference import (
+    ImagePlatform,
+    host_architecture,
+    make_platform,
+    parse_platform,
+    parse_reference,
+)
+from insula.image.store import ImageStore
+from insula.thread import in_thread
+
+SCRATCH = "scratch"
+CONTEXT = "the build context"
+DEFAULT_NAMES = ("Dockerfile", "dockerfile")
+
+log = logging.getLogger(__name__)
+
+
+def find_image(images: ImageStore, name: str, platform: ImagePlatform | None, *, pull: bool) -> Image:
+    """An image that a Dockerfile names. This is the one place that would fetch it, once there are registries. Raises
+    NotFound, NotImplemented."""
+    if pull:
+        raise errors.NotImplemented(
+            "a build cannot pull yet", "load or import the image, and leave --pull out"
+        )
+    try:
+        return images.find(name, str(platform) if platform is not None else None)
+    except NotFound as error:
+        if "has no platform" in error.message:
+            raise
+        raise NotFound(
+            f"pull access denied for {name[:200]}, repository does not exist or may require 'docker login': "
+            "it is not here, and a build cannot pull yet",
+            "use `docker load`, `docker import` or `insula bootstrap`",
+        ) from error
+
+
+async def build(
+    parts: Parts, cache: StepCache, options: BuildOptions, context: AsyncIterator[bytes], send: Send
+) -> list[Image]:
+    """A whole build, for one platform or for several at once: the image of each. Raises InsulaError."""
+    host = make_platform("linux", host_architecture())
+    platforms = list(dict.fromkeys(parse_platform(text) for text in options.platforms)) or [host]
+    messages = Messages(send, quiet=options.quiet)
+    async with AsyncExitStack() as held:
+        tree, dockerfile = await Context(parts, options, held).open(context)
+        builders = []
+        for platform in platforms:
+            own = messages if len(platforms) == 1 else messages.of(str(platform))
+            builders.append(Builder(parts, cache, options, own, dockerfile, platform))
+        images = await _at_once(builders, tree)
+        for tag in options.tags:
+            await parts.images.tag(images, tag)
+    await messages.built(images[0], [parse_reference(tag).familiar for tag in options.tags])
+    return images
+
+
+async def _at_once(builders: "list[Builder]", tree: FileTree) -> list[Image]:
+    """The first failure ends the others, and is the build's."""
+    tasks = [asyncio.create_task(builder.build(tree)) for builder in builders]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.shield(asyncio.gather(*tasks, return_exceptions=True))
+
+
+class Context:
+    """What a client sends: a tar with a Dockerfile in it. held: what it is staged in ends with that."""
+
+    def __init__(self, parts: Parts, options: BuildOptions, held: AsyncExitStack) -> None:
+        self._parts = parts
+        self._options = options
+        self._held = held
+
+    async def open(self, context: AsyncIterator[bytes]) -> tuple[FileTree, Dockerfile]:
+        """Raises InvalidArgument, Unavailable."""
+        tree = await self._receive(context)
+        return tree, read_dockerfile(await self._prepare(tree))
+
+    async def _receive(self, context: AsyncIterator[bytes]) -> FileTree:
+        steps = self._parts.images.steps
+        path = await self._held.enter_async_context(steps.staging())
+        await receive(context, path, ARCHIVE_MAX)
+        if await in_thread(is_compressed, path):
+            plain = await self._held.enter_async_context(steps.staging())
+            await in_thread(uncompress, path, plain, CONTEXT)
+            await in_thread(path.unlink)
+            path = plain
+        return await in_thread(FileTree, path, CONTEXT)
+
+    async def _prepare(self, tree: FileTree) -> bytes:
+        """The Dockerfile's bytes; and the context loses what is to be ignored. Raises InvalidArgument."""
+        asked = self._options.dockerfile or DEFAULT_NAMES[0]
+        clean = posixpath.normpath(asked.lstrip("/"))
+        if clean.startswith(".."):
+            raise InvalidArgument(f"Forbidden path outside the build context: {asked[:200]} ()")
+        names = DEFAULT_NAMES if clean == DEFAULT_NAMES[0] else (clean,)
+        found = next((name for name in names if tree.resolve(name)), None)
+        place = tree.resolve(found) if found is not None else None
+        if found is None or place is None:
+            raise InvalidArgument(f"Cannot locate specified Dockerfile: {asked[:200]}")
+        raw = await in_thread(tree.read, place, DOCKERFILE_MAX)
+        for name in (f"{found}.dockerignore", ".dockerignore"):
+            if name in tree.members:
+                ignore = read_ignore(await in_thread(tree.read, name, IGNORE_MAX))
+                await in_thread(tree.drop_ignored, ignore)
+                break
+        return raw
+
+
+class Builder:
+    """One build for one platform."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        cache: StepCache,
+        options: BuildOptions,
+        messages: Messages,
+        dockerfile: Dockerfile,
+        platform: ImagePlatform,
+    ) -> None:
+        self._parts = parts
+        self._cache = cache
+        self._options = options
+        self._messages = messages
+        self._dockerfile = dockerfile
+        self._platform = platform
+        self._held = AsyncExitStack()
+        self._done: dict[int, StageBuild] = {}
+        self._machines: dict[str, StageMachine] = {}
+        host = make_platform("linux", host_architecture())
+        self._arguments = Arguments(options.arguments, platform_arguments(platform, host))
+
+    async def build(self, tree: FileTree) -> Image:
+        """Raises InsulaError."""
+        try:
+            return await self._build_once(tree)
+        except DamagedCache as error:
+            log.warning("a build begins anew: %s", error)
+            await self._messages.say("A cached step is damaged: building without the cache\n")
+            self._options = replace(self._options, no_cache=True)
+            self._done, self._machines = {}, {}
+            return await self._build_once(tree)
+
+    async def _build_once(self, tree: FileTree) -> Image:
+        async with AsyncExitStack() as self._held:
+            stage = await self._build(self._dockerfile, tree)
+            assert stage.image is not None
+            if stage.opened:  # what came from the cache has been read; the disks of the rest are made later
+                return stage.image
+            try:
+                return await self._parts.images.steps.complete(stage.image)
+            except InvalidArgument as error:
+                if any(one.used for one in self._done.values()):
+                    raise DamagedCache(str(error)) from error
+                raise
+
+    # -- the stages
+
+    async def _build(self, dockerfile: Dockerfile, tree: FileTree) -> StageBuild:
+        self._arguments.epoch()
+        for instruction in dockerfile.arguments:
+            self._arguments.declare_global(instruction, dockerfile.escape)
+        bases = {stage.index: self._from(stage, stage.base) for stage in dockerfile.stages}
+        target = find_target(dockerfile.stages, self._options.target)
+        needed = depends_on(dockerfile.stages, target, bases)
+        usable = None
+        if self._options.caches:
+            usable = self._cache.chain(self._options.caches, str(self._platform))
+        taking = Taking(tree, self._parts.images.steps, self._held)
+        shop = Shop(
+            self._parts,
+            self._options,
+            self._arguments,
+            self._cache,
+            self._messages,
+            taking,
+            self._held,
+            usable,
+        )
+        counter = _Counter(dockerfile, needed, bool(self._options.labels))
+        for instruction in dockerfile.arguments:
+            await self._messages.step(*counter.next(), _first_line(instruction.original))
+        for number, stage in enumerate(needed, 1):
+            await self._stage(shop, stage, bases[stage.index], counter)
+            await self._let_go(needed[number:])
+        last = self._done[target.index]
+        if self._options.labels:
+            await self._messages.step(*counter.next(), _shown_labels(self._options.labels))
+            await last.label(self._options.labels)
+        if unused := self._arguments.unused():
+            words = " ".join(unused)
+            await self._messages.say(f"[Warning] One or more build-args [{words}] were not consumed\n")
+        if last.image is None:
+            raise InvalidArgument("No image was generated. Is your Dockerfile empty?")
+        return last
+
+    def _from(self, stage: Stage, text: str) -> str:
+        """A word of a FROM with its variables replaced. Raises InvalidArgument."""
+        try:
+            found = expand(text, self._arguments.for_from(), self._dockerfile.escape)
+        except InvalidArgument as error:
+            raise fail(stage.line, error.message) from error
+        if text and not found:
+            raise fail(stage.line, f"base name ({text[:200]}) should not be blank")
+        return found
+
+    async def _stage(self, shop: Shop, stage: Stage, base: str, counter: "_Counter") -> None:
+        platform = parse_platform(self._from(stage, stage.platform)) if stage.platform else self._platform
+        await self._messages.step(*counter.next(), _first_line(stage.from_.original))
+        before = find_stage(self._dockerfile.stages[: stage.index], base)
+        if before is not None:
+            image = self._done[before.index].image
+            platform = self._done[before.index].platform
+        elif base == SCRATCH:
+            image = None
+        else:
+            image = find_image(self._parts.images, base, platform, pull=self._options.pull)
+        await self._messages.image(image)
+        build = StageBuild(shop, self, stage, platform, self._dockerfile.escape, image)
+        self._done[stage.index] = build
+        triggers = build.begin()
+        if triggers:
+            plural = "s" if len(triggers) > 1 else ""
+            await self._messages.say(f"# Executing {len(triggers)} build trigger{plural}\n")
+        for instruction in triggers:
+            await build.do(instruction)
+        for instruction in stage.instructions:
+            await self._messages.step(*counter.next(), _first_line(instruction.original))
+            await build.do(instruction)
+
+    async def _let_go(self, rest: list[Stage]) -> None:
+        """Of the machines of stages from which none of the rest takes files."""
+        stages = self._dockerfile.stages
+        wanted = {
+            found.index
+            for stage in rest
+            for instruction in stage.instructions
+            for name in sources_of(instruction)
+            if (found := find_stage(stages[: stage.index], name)) is not None
+        }
+        for index, build in self._done.items():
+            if index not in wanted:
+                await build.close_machine()
+
+    # -- what other stages take from
+
+    async def source_of(self, stage: StageBuild, name: str) -> str:
+        """The id of the image that COPY --from means. Raises NotFound, InvalidArgument."""
+        image = self._source(stage, name)
+        return image.id if image is not None else SCRATCH
+
+    def _source(self, stage: StageBuild, name: str) -> Image | None:
+        found = earlier(self._dockerfile.stages, stage.stage, name)
+        if found is not None:
+            return self._done[found.index].image
+        if name.isascii() and name.isdigit():
+            raise InvalidArgument(f"invalid from flag value {name[:80]}: invalid stage index {name[:80]}")
+        return find_image(self._parts.images, name, stage.platform, pull=False)
+
+    async def machine_of(self, stage: StageBuild, name: str) -> StageMachine:
+        """A machine on its files: the stage's own if it has one, else one that is kept until the build ends."""
+        found = find_stage(self._dockerfile.stages[: stage.stage.index], name)
+        if (
+            found is not None
+            and (machine := self._done[found.index].machine) is not None
+            and not machine.is_full
+        ):
+            return machine
+        image = self._source(stage, name) or self._parts.images.steps.scratch(stage.platform)
+        if image.id not in self._machines:
+            spec = self._options.container(image.id, ("true",))
+            opening = open_stage_machine(self._parts, spec, image)
+            self._machines[image.id] = await self._held.enter_async_context(opening)
+        return self._machines[image.id]
+
+
+class _Counter:
+    """Which step of how many."""
+
+    def __init__(self, dockerfile: Dockerfile, needed: list[Stage], labels: bool) -> None:
+        steps = sum(1 + len(stage.instructions) for stage in needed)
+        self._total = len(dockerfile.arguments) + steps + labels
+        self._number = 0
+
+    def next(self) -> tuple[int, int]:
+        self._number += 1
+        return self._number, self._total
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def _shown_labels(labels: dict[str, str]) -> str:
+    return "LABEL " + " ".join(f"{name}={value}" for name, value in sorted(labels.items()))

@@ -1,0 +1,116 @@
+"""All builds of one daemon: started, cancelled by their ids, and what they leave in the cache pruned.
+
+A build that its client has gone from is cancelled with the request; one that a killed daemon was at has left
+whole images and perhaps the disk of a machine, which `open` removes.
+"""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from insula.build.builder import build
+from insula.build.cache import StepCache
+from insula.build.cache_mounts import remove_caches
+from insula.build.messages import Send
+from insula.build.options import BuildOptions
+from insula.build.stage_machine import FOLDER
+from insula.container.containers import Containers
+from insula.errors import Conflict, InsulaError, NotFound, Unavailable
+from insula.image.record import Image
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedSteps:
+    """ids: of the images that are gone; reclaimed: bytes."""
+
+    ids: tuple[str, ...]
+    reclaimed: int
+
+
+class Builds:
+    """`open` before the first build."""
+
+    def __init__(self, containers: Containers) -> None:
+        self._containers = containers
+        self._parts = containers.parts
+        self._cache = StepCache(self._parts.database, self._parts.images)
+        self._running: dict[str, asyncio.Task[list[Image]]] = {}
+        self._completing: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Removes the disks of an earlier daemon's builds."""
+        await asyncio.to_thread(self._remove_left)
+
+    def _remove_left(self) -> None:
+        folder = self._parts.paths.container("x").parent
+        for path in folder.glob(f"{FOLDER}*") if folder.exists() else ():
+            shutil.rmtree(path, ignore_errors=True)
+
+    async def close(self) -> None:
+        """Nobody waits for what it ends: disks that are missing are made when they are needed."""
+        for task in self._completing:
+            task.cancel()
+        await asyncio.gather(*self._completing, return_exceptions=True)
+
+    async def build(self, options: BuildOptions, context: AsyncIterator[bytes], send: Send) -> None:
+        """send: takes each line of the stream. Raises InsulaError; Unavailable if it is cancelled by its id."""
+        if options.id in self._running:
+            raise Conflict(f"a build with the id {options.id[:80]} is running")
+        work = build(self._parts, self._cache, options, context, send)
+        task = asyncio.create_task(work, name="build")
+        if options.id:
+            self._running[options.id] = task
+        try:
+            for image in await asyncio.shield(task):
+                self._complete_soon(image)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise Unavailable("the build was cancelled") from None
+            await _end(task)
+            raise
+        finally:
+            self._running.pop(options.id, None)
+
+    def _complete_soon(self, image: Image) -> None:
+        """Makes its disks while nobody waits for them; whoever runs it meanwhile waits for the same work."""
+        if not image.disks:
+            task = asyncio.create_task(self._complete(image), name="disks of a build")
+            self._completing.add(task)
+            task.add_done_callback(self._completing.discard)
+
+    async def _complete(self, image: Image) -> None:
+        try:
+            await self._parts.images.steps.complete(image)
+        except InsulaError as error:  # whoever runs it is told, if it is still so then
+            log.warning("image %s: its disks cannot be made: %s", image.id[7:19], error)
+
+    async def cancel(self, id: str) -> None:
+        """Returns when it has ended. Raises NotFound."""
+        task = self._running.get(id)
+        if task is None:
+            raise NotFound(f"no build with the id {id[:80]} is running")
+        await _end(task)
+
+    async def prune(self, *, every: bool) -> PrunedSteps:
+        """Of the cache: what no named image needs; every: what they need is forgotten too, and stays."""
+        before = (await self._parts.images.usage()).total
+        gone = await self._cache.prune(self._containers, every=every)
+        after = (await self._parts.images.usage()).total
+        caches = await remove_caches(self._parts.volumes) if every else 0
+        return PrunedSteps(tuple(gone), max(0, before - after) + caches)
+
+
+async def _end(task: asyncio.Task[list[Image]]) -> None:
+    """However often whoever waits is cancelled: its machine must go with it."""
+    task.cancel()
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            continue
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,85 @@
+"""`RUN --mount=type=cache`: folders that outlive the build, as volumes of Insula's own, mounted into a stage's
+machine when a step first wants them.
+
+They are volumes like any others, so `volume ls` shows them and all that is said of volumes holds; their label
+tells what they are for, and `builder prune --all` removes them. Which id a Dockerfile uses is anybody's choice:
+it is hashed before it becomes a name.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+from insula.agent.boot_document import Mount
+from insula.build.running import CacheMount
+from insula.container.mount_point import MountPoint
+from insula.container.mounting import place_mounts
+from insula.container.parts import Parts
+from insula.container.spec import ContainerSpec
+from insula.errors import Conflict, NotFound
+from insula.machine.shares import put_share
+from insula.volume.volume import VolumeSpec
+from insula.volume.volumes import Volumes
+
+LABEL = "insula.build-cache"
+PLACES_MAX = 60
+"""A machine has 64."""
+
+
+class Places:
+    """What one machine has been given. A folder that it has keeps its place."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._taken: dict[tuple[str, bool], str] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be no room for what one more step wants."""
+        return len(self._taken) > PLACES_MAX // 2
+
+    @asynccontextmanager
+    async def mounted(
+        self, machine: int, spec: ContainerSpec, caches: Iterable[CacheMount]
+    ) -> AsyncIterator[tuple[Mount, ...]]:
+        """Their mounts, for one step; nobody removes the volumes meanwhile, and nobody else has those that are to
+        be had alone. machine: its process. Raises InsulaError."""
+        async with AsyncExitStack() as held:
+            yield tuple([await self._mount(machine, spec, cache, held) for cache in caches])
+
+    async def _mount(
+        self, machine: int, spec: ContainerSpec, cache: CacheMount, held: AsyncExitStack
+    ) -> Mount:
+        volumes = self._parts.volumes
+        name = f"build-cache-{hashlib.sha256(cache.id.encode(errors='surrogateescape')).hexdigest()[:24]}"
+        held.enter_context(volumes.claimed(name))
+        volume = await volumes.create(VolumeSpec(name, labels={LABEL: cache.id[:200]}))
+        if cache.locked:
+            await held.enter_async_context(volumes.filling(name))
+        point = MountPoint(
+            "volume", cache.target, str(volume.mountpoint), name, cache.read_only, no_copy=True
+        )
+        (placed,) = await place_mounts(spec, (point,), volumes)
+        share = placed.share
+        assert share is not None
+        key = name, cache.read_only
+        if key not in self._taken:
+            share = replace(share, place=len(self._taken))
+            await put_share(machine, share)
+            self._taken[key] = f"{share.tag}:{share.name}"
+        return replace(placed.mount, source=self._taken[key])
+
+
+async def remove_caches(volumes: Volumes) -> int:
+    """All that no step uses now; the bytes that they took."""
+    freed = 0
+    for volume in volumes.all():
+        if LABEL in volume.spec.labels:
+            size = await volumes.size(volume)
+            try:
+                await volumes.remove(volume.name)
+            except (Conflict, NotFound):
+                continue
+            freed += max(0, size)
+    return freed

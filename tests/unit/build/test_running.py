@@ -1,0 +1,73 @@
+import pytest
+
+from insula.agent.boot_document import MountKind
+from insula.build.parser import parse
+from insula.build.running import SCRIPT, CacheMount, Running, plan_run
+from insula.errors import InsulaError
+
+SHELL = ("/bin/sh", "-c")
+
+
+def plan(text: str, **secrets: bytes) -> Running:
+    return plan_run(parse(text.encode()).instructions[0], SHELL, secrets, "/work")
+
+
+def test_three_forms() -> None:
+    assert plan("RUN a && b").command == (*SHELL, "a && b")
+    assert plan('RUN ["a", "b"]').command == ("a", "b")
+    assert plan("RUN <<EOF\none\ntwo\nEOF\n").command == (*SHELL, "one\ntwo\n")
+    assert plan("RUN cat <<EOF | sort\nb\na\nEOF\n").command == (*SHELL, "cat <<EOF | sort\nb\na\nEOF\n")
+    script = plan("RUN <<EOF\n#!/usr/bin/env python3\nprint()\nEOF\n")
+    assert script.command == (SCRIPT,) and script.files[0].mode == 0o755
+    assert script.hidden == {b".insula-heredoc"}
+
+
+def test_mounts() -> None:
+    found = plan("RUN --mount=type=tmpfs,target=cache/x,size=1m --network=none a")
+    assert found.offline and found.mounts[0].kind is MountKind.TMPFS
+    assert (found.mounts[0].target, found.mounts[0].data) == ("/work/cache/x", "size=1m")
+    assert found.hidden == {b"work", b"work/cache", b"work/cache/x"}
+
+
+def test_caches() -> None:
+    plain = plan("RUN --mount=type=cache,target=/var/cache/apt,sharing=locked a").caches
+    assert plain == (CacheMount("/var/cache/apt", "/var/cache/apt", locked=True),)
+    assert plan("RUN --mount=type=cache,id=k,dst=x,ro a").caches == (
+        CacheMount("k", "/work/x", read_only=True),
+    )
+
+
+def test_secrets_are_files_or_variables_and_in_no_word() -> None:
+    found = plan(
+        "RUN --mount=type=secret,id=key --mount=type=secret,id=token,env=TOKEN a", key=b"k", token=b"t"
+    )
+    assert [(f.path, f.content, f.mode) for f in found.files] == [("/run/secrets/key", b"k", 0o400)]
+    assert found.env == ("TOKEN=t",) and found.words == "/bin/sh -c a"
+    moved = plan("RUN --mount=type=secret,id=key,target=/root/k,mode=0444 a", key=b"k")
+    assert (moved.files[0].path, moved.files[0].mode) == ("/root/k", 0o444)
+    assert plan("RUN --mount=type=secret,id=gone a").files == ()
+
+
+@pytest.mark.parametrize(
+    "text,why",
+    [
+        ("RUN --mount=type=secret,id=gone,required a", "secret gone: not found"),
+        ("RUN --mount=type=cache a", "has no target"),
+        ("RUN --mount=type=cache,target=/x,from=y a", "a cache mount with from is not there yet"),
+        ("RUN --mount=type=cache,target=/x,uid=5 a", "a cache mount with uid is not there yet"),
+        ("RUN --mount=type=cache,target=/x,sharing=x a", "unsupported sharing value"),
+        ("RUN --mount=target=/x a", "type=bind is not there yet"),
+        ("RUN --mount=type=ssh a", "type=ssh is not there yet"),
+        ("RUN --mount=type=x a", "unsupported mount type 'x'"),
+        ("RUN --mount=type=tmpfs a", "has no target"),
+        ("RUN --mount=type=tmpfs,target=/x,foo=1 a", "unexpected key 'foo'"),
+        ("RUN --mount=type=tmpfs,target=/ a", "on line 1"),
+        ("RUN --network=host a", "network=host cannot be had"),
+        ("RUN --network=x a", "invalid network mode"),
+        ("RUN --security=insecure a", "cannot be had"),
+        ("RUN --device=x a", "cannot be had"),
+    ],
+)
+def test_refused(text: str, why: str) -> None:
+    with pytest.raises(InsulaError, match=why):
+        plan(text)
