@@ -17,6 +17,7 @@ from insula.api.server import ApiServer
 from insula.container.spec import ContainerSpec
 from insula.container.view import Created
 from insula.errors import InvalidArgument
+from insula.image.registry.origin import RegistrySettings
 
 
 class NoHost:
@@ -40,6 +41,12 @@ class NoHost:
 
     async def walls(self) -> list[str]:
         return []
+
+
+class NoRegistries:
+    """Has heard of none."""
+
+    settings = RegistrySettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,7 @@ async def serve_plain(daemon: Daemon, folder: Path) -> AsyncIterator[PlainEngine
         daemon.containers,
         NoHost(),
         "id",
+        NoRegistries(),
     )  # type: ignore[arg-type]
     join_none(daemon)
     server = ApiServer(engine)

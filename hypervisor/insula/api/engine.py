@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from insula.container.containers import Containers
 from insula.events import EventBus
+from insula.image.registry.registries import Registries
 from insula.image.store import ImageStore
 from insula.network.networks import Networks
 from insula.paths import Paths
@@ -63,3 +64,4 @@ class Engine:
     containers: Containers
     host: Host
     id: str
+    registries: Registries

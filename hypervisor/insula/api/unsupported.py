@@ -61,8 +61,6 @@ ROUTES = (
     Route("POST", "/build/cancel", later("builds are")),
     Route("POST", "/session", later("sessions of a builder are")),
     Route("POST", "/grpc", later("sessions of a builder are")),
-    Route("POST", "/auth", later("registries are")),
-    Route("GET", "/distribution/{name:path}/json", later("registries are")),
     Route("GET", "/plugins", no_plugins),
     Route("GET", "/plugins/{name:path}/json", no_plugin),
     Route("GET", "/plugins/privileges", later("plug-ins are")),

@@ -98,11 +98,18 @@ class BlobStore:
                         raise InvalidArgument(f"{what} has the digest {digest}, not {expected}")
                     out.flush()
                     os.fsync(out.fileno())
-                path.rename(self.path(digest))
-                sync_folder(self.folder)
             except OSError as error:
                 raise full_disk(error, self.folder) from error
+            self.keep(path, digest)
         return digest
+
+    def keep(self, staged: Path, digest: str) -> None:
+        """A staged file that is whole, verified and synced becomes a blob. Raises Unavailable."""
+        try:
+            staged.rename(self.path(digest))
+            sync_folder(self.folder)
+        except OSError as error:
+            raise full_disk(error, self.folder) from error
 
     async def read(self, digest: str) -> bytes:
         """A small blob. Raises Unavailable if it is gone."""

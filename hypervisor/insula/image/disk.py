@@ -85,7 +85,7 @@ class DiskStore:
         """The names of an image's disks, lowest first; those that are missing are made.
 
         Raises InvalidArgument for a layer that is refused or is not what its digest says."""
-        merged = len(layers) - MAX_LAYER_DISKS + 1 if len(layers) > MAX_LAYER_DISKS else 0
+        merged = merged_layers(len(layers))
         names: list[str] = []
         if merged or not layers:
             names.append(await self._merge(layers[:merged]))
@@ -96,6 +96,11 @@ class DiskStore:
             else:
                 names.append(name)
         return tuple(names)
+
+    async def prepare(self, layer: LayerBlob, index: int, count: int) -> None:
+        """Makes the disk of one layer of an image of `count`, if it has one of its own: what `make` will find."""
+        if index >= merged_layers(count):
+            await self._single(layer, index)
 
     async def diff_id(self, digest: str, what: str) -> str:
         """The digest of a layer blob's uncompressed content, for formats that do not tell it."""
@@ -222,6 +227,11 @@ class DiskStore:
             if answer["error"] == errors.Internal.__name__
             else Unavailable(message, hint)
         )
+
+
+def merged_layers(count: int) -> int:
+    """How many of an image's layers, from the lowest, share one disk."""
+    return count - MAX_LAYER_DISKS + 1 if count > MAX_LAYER_DISKS else 0
 
 
 def _check_digests(layers: Sequence[LayerBlob], answer: Answer, first: int) -> None:
