@@ -277,9 +277,7 @@ def proxy_of(url: URL) -> dict[str, Any]:
     """The proxy in front of an address, as the environment has it."""
     if not (text := find_proxy(url.scheme, url.host or "")):
         return {}
-    proxy = URL(text if "://" in text else f"http://{text}")
-    login = aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy.user else None
-    return {"proxy": proxy.with_user(None), "proxy_auth": login}
+    return {"proxy": URL(text if "://" in text else f"http://{text}")}  # with whose name it wants, if any
 
 
 def describe(error: Exception) -> str:

@@ -89,14 +89,14 @@ class Download:
             sink = await in_thread(Sink, path)
             try:
                 tries = Tries(self._client.patience, f"cannot fetch the layer {self._blob.digest[7:19]}")
-                done = self._blob.size == 0
+                done, most = self._blob.size == 0, 0
                 while not done:
-                    before = sink.size
                     try:
                         await self._fetch(client, sink)
                         done = True
                     except Broken as error:
-                        await tries.again(error, progressed=sink.size > before)
+                        progressed, most = sink.size > most, max(most, sink.size)
+                        await tries.again(error, progressed=progressed)
                     except Refused as refused:
                         await self._bear(refused, sink, tries)
                 found = await in_thread(sink.finish)
