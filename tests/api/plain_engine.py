@@ -16,8 +16,10 @@ from insula.api.engine import DoctorRow, Engine
 from insula.api.server import ApiServer
 from insula.container.spec import ContainerSpec
 from insula.container.view import Created
-from insula.errors import InvalidArgument
+from insula.errors import InvalidArgument, NotFound
+from insula.image.reference import Reference
 from insula.image.registry.origin import RegistrySettings
+from insula.image.registry.progress import Line
 
 
 class NoHost:
@@ -47,6 +49,11 @@ class NoRegistries:
     """Has heard of none."""
 
     settings = RegistrySettings()
+
+    async def pull(self, reference: Reference, *wanted: Any, **how: Any) -> AsyncIterator[Line]:
+        if reference.path:
+            raise NotFound(f"pull access denied for {reference.familiar_name}, repository does not exist")
+        yield Line("never")
 
 
 @dataclass(frozen=True, slots=True)

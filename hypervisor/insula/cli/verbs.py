@@ -14,7 +14,9 @@ MODULES = {
     "disk": ("container prune", "system df", "system prune"),
     "images": ("images", "tag", "rmi", "history"),
     "image_upload": ("load", "import", "bootstrap"),
+    "login": ("login", "logout"),
     "look": ("inspect", "logs", "events"),
+    "registry": ("pull", "push", "search"),
     "stats": ("stats", "top"),
     "system": ("version", "info", "doctor"),
     "volumes": ("volume create", "volume inspect", "volume ls", "volume prune", "volume rm"),
@@ -28,16 +30,15 @@ GROUPS = {
     "container": {name: name for name in OF_CONTAINERS} | {"ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
                   "port": "port", "prune": "container prune"},
     "image": {"ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect", "load": "load",
-              "import": "import", "tag": "tag", "history": "history"},
+              "import": "import", "pull": "pull", "push": "push", "tag": "tag", "history": "history"},
     "volume": {"create": "volume create", "inspect": "volume inspect", "ls": "volume ls", "list": "volume ls",
                "rm": "volume rm", "remove": "volume rm", "prune": "volume prune"},
     "system": {"info": "info", "events": "events", "df": "system df", "prune": "system prune"},
 }  # fmt: skip
 
 LATER = frozenset({
-    "build", "builder", "buildx", "compose", "config", "context", "df", "login",
-    "logout", "manifest", "network", "node", "plugin", "prune", "pull", "push", "save", "search",
-    "secret", "service", "stack", "swarm", "trust",
+    "build", "builder", "buildx", "compose", "config", "context", "df", "manifest", "network", "node", "plugin",
+    "prune", "save", "secret", "service", "stack", "swarm", "trust",
 })  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Which host a reference means, and how it may be spoken to. Pure.
 
-docker.io is registry-1.docker.io, or the mirror that the configuration names: that one then answers for it alone.
+docker.io is registry-1.docker.io; for pulls, the mirror that the configuration names, which then answers alone.
 Everything is HTTPS with the system's certificates, but for this host itself and registries that the configuration
 calls insecure: those are asked by plain HTTP first, then by HTTPS whoever holds the certificate.
 """

@@ -9,14 +9,14 @@ import json
 import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from insula import errors
 from insula.errors import InvalidArgument, NotFound, Unavailable
 from insula.image.manifest import Descriptor, parse_config, parse_index, parse_manifest
 from insula.image.reference import DEFAULT_DOMAIN, ImagePlatform, Reference, parse_reference
-from insula.image.registry.challenge import Credentials
+from insula.image.registry.challenge import NOBODY, Credentials
 from insula.image.registry.client import RegistryClient, open_client
 from insula.image.registry.documents import fetch_blob, fetch_manifest
 from insula.image.registry.download import Downloads
@@ -63,9 +63,12 @@ class Registries:
         await self._downloads.close()
 
     async def _open(
-        self, domain: str, credentials: Credentials, scopes: Sequence[str] = ()
+        self, domain: str, credentials: Credentials, scopes: Sequence[str] = (), *, mirrored: bool = True
     ) -> AbstractAsyncContextManager[RegistryClient]:
-        return await self._open_origin(find_origin(domain, self.settings), credentials, scopes)
+        """mirrored: a mirror may answer for the Hub. It is not told who we are there."""
+        settings = self.settings if mirrored else replace(self.settings, mirror="")
+        told = NOBODY if domain == DEFAULT_DOMAIN and settings.mirror else credentials
+        return await self._open_origin(find_origin(domain, settings), told, scopes)
 
     async def _open_origin(
         self, origin: Origin, credentials: Credentials, scopes: Sequence[str] = ()
@@ -115,7 +118,7 @@ class Registries:
             neighbours = find_neighbours(self._store.catalog, references)
             scopes = [f"repository:{reference.path}:pull,push"]
             scopes += [f"repository:{path}:pull" for path in sorted(set(neighbours.values()))]
-            async with await self._open(reference.domain, credentials, scopes) as client:
+            async with await self._open(reference.domain, credentials, scopes, mirrored=False) as client:
                 await Push(client, self._store, lines, neighbours, wanted).run(references)
 
         async with aclosing(lines.follow(asyncio.create_task(work()))) as followed:
@@ -126,7 +129,7 @@ class Registries:
 
     async def log_in(self, domain: str, credentials: Credentials) -> None:
         """Returns if the registry believes that it is us. Raises Denied, Unavailable."""
-        async with await self._open(domain, credentials) as client:
+        async with await self._open(domain, credentials, mirrored=False) as client:
             try:
                 await client.read(client.url("/v2/"), LIST_MAX)
             except Refused as refused:
@@ -155,7 +158,8 @@ class Registries:
         Only the Hub and registries of its kind have it. Raises NotImplemented for the others, Unavailable."""
         domain, origin = self._find_index(term)
         words = term.removeprefix(f"{domain}/")
-        async with await self._open_origin(origin, credentials) as client:
+        told = NOBODY if domain == DEFAULT_DOMAIN and self.settings.mirror else credentials
+        async with await self._open_origin(origin, told) as client:
             url = client.url("/v1/search").with_query({"q": words, "n": str(most)})
             try:
                 raw, _ = await client.read(url, LIST_MAX)

@@ -169,6 +169,18 @@ async def test_a_mirror_has_the_last_word(store: ImageStore, registry: Registry)
     await registries.close()
 
 
+async def test_a_mirror_is_not_told_who_we_are(store: ImageStore) -> None:
+    made, _ = an_image()
+    async with serve(Liar(made)) as liar:
+        registries = Registries(store, RegistrySettings(f"http://{liar.address}"), QUICK)
+        token = Credentials(USER, PASSWORD, "", "token")
+        await pull(registries, "library/liar:1", credentials=token)
+        assert {auth for _, auth in liar.seen} == {""}
+        await pull(registries, f"{liar.address}/liar:1", credentials=token)
+        assert "Bearer token" in {auth for _, auth in liar.seen}
+        await registries.close()
+
+
 async def test_certificates(store: ImageStore, tmp_path: Path) -> None:
     """Only who is named insecure may have one that nobody vouches for."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
