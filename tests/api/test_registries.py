@@ -3,13 +3,15 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from image_tars import docker_archive, file, make_tar
+from relay import open_relay
 
-from daemon_fixture import DaemonProcess
+from daemon_fixture import DaemonProcess, UnixConnection
 from registry_process import PASSWORD, USER, Registry, open_registry
 
 ROOTFS = make_tar(("etc", {"type": b"5", "mode": 0o755}), ("etc/hello", file(os.urandom(70_000))))
@@ -192,6 +194,28 @@ def test_a_header_that_is_none(emptied: DaemonProcess, registry: Registry) -> No
     ):
         path = f"/images/create?fromImage={registry.address}/nothing&tag=1"
         assert emptied.request("POST", path, headers={"X-Registry-Auth": header}).status == status, header
+
+
+def test_a_client_that_goes_away_ends_its_pull(emptied: DaemonProcess, registry: Registry) -> None:
+    name = f"{registry.address}/abandoned:1"
+    load(emptied, name, platforms=("amd64",))
+    assert emptied.docker("push", "-q", name).returncode == 0
+    assert emptied.docker("rmi", name).returncode == 0
+    with open_relay(registry, hold=True, beyond=20_000) as relay:
+        connection = UnixConnection(emptied.socket)
+        connection.request(
+            "POST", f"/images/create?fromImage={relay.address}/abandoned&tag=1&platform=linux/amd64"
+        )
+        connection.getresponse()
+        assert relay.reached.wait(60)
+        assert list((emptied.home / "staging").glob("image-*")) != []
+        connection.sock.close()  # and the response's file with it
+        connection.close()
+        deadline = time.monotonic() + 60
+        while list((emptied.home / "staging").glob("image-*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list((emptied.home / "staging").glob("image-*")) == []
+        assert emptied.docker("images", "-q", f"{relay.address}/abandoned").stdout == b""
 
 
 def test_docker_py(emptied: DaemonProcess, registry: Registry) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -74,7 +74,7 @@ async def load(call: Call) -> StreamResponse:
     platform = read_platform(call.text("platform")) if call.version >= (1, 48) else None
     quiet = call.flag("quiet")
 
-    async def lines() -> AsyncIterator[dict[str, Any]]:
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
         async with aclosing(call.engine.images.load(call.chunks(), platform)) as events:  # type: ignore[type-var]
             async for event in events:
                 if isinstance(event, Loaded):
@@ -110,20 +110,21 @@ async def import_(call: Call) -> StreamResponse:
         changes=tuple(call.texts("changes")),
     )
 
-    async def lines() -> AsyncIterator[dict[str, Any]]:
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
         made = await call.engine.images.import_(call.chunks(), change)
         yield {"status": made.id}
 
     return await send_lines(call, lines())
 
 
-async def send_lines(call: Call, source: AsyncIterator[dict[str, Any]]) -> StreamResponse:
+async def send_lines(call: Call, source: AsyncGenerator[dict[str, Any], None]) -> StreamResponse:
     """A stream of JSON objects. A failure before the first line is a status, one after it a line."""
     response = None
     try:
-        async for line in source:
-            response = response or await call.stream(JSON_TYPE)
-            await response.write(json.dumps(line).encode() + b"\r\n")
+        async with aclosing(source) as lines:  # what a client no longer waits for ends now
+            async for line in lines:
+                response = response or await call.stream(JSON_TYPE)
+                await response.write(json.dumps(line).encode() + b"\r\n")
     except InsulaError as error:
         if response is None:
             raise

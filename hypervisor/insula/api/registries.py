@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -92,7 +92,7 @@ def human(size: float) -> str:
 
 
 async def send(call: Call, lines: AsyncGenerator[Line, None]) -> StreamResponse:
-    async def documents() -> AsyncIterator[dict[str, Any]]:
+    async def documents() -> AsyncGenerator[dict[str, Any], None]:
         async with aclosing(lines) as followed:
             async for line in followed:
                 yield encode_line(line)

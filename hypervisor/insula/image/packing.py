@@ -61,12 +61,14 @@ async def pack(
 
     def write(transaction: Transaction) -> None:
         for one in changed:
-            transaction.put(IMAGE, one.id, one.to_document())
+            if transaction.find(IMAGE, one.id) is not None:  # else it was removed meanwhile
+                transaction.put(IMAGE, one.id, one.to_document())
 
     changed = [replace(one, size=one.disk_size + await in_thread(blobs.size, one.blobs())) for one in changed]
     await database.run(write)
     for one in changed:
-        catalog.images[one.id] = one
+        if one.id in catalog.images:
+            catalog.images[one.id] = one
     return catalog.shown(changed[0])
 
 

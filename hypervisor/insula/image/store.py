@@ -242,7 +242,8 @@ class ImageStore:
                 kept = self.catalog.tags.get(name, Tag({})) if item.beside else Tag({})
                 before = tags.get(name, kept)
                 platforms = {**before.platforms, str(image.platform): image.id}
-                tags[name] = Tag(platforms, item.digest or before.digest, item.attached or before.attached)
+                attached = item.attached or (before.attached if before.digest == item.digest else ())
+                tags[name] = Tag(platforms, item.digest or before.digest, attached)
 
         def write(transaction: Transaction) -> None:
             for _, image in pairs:
@@ -270,7 +271,10 @@ class ImageStore:
     async def name(self, canonical: str, tag: Tag) -> None:
         """Lets a canonical name, with a tag or pinned to a digest, stand for these images."""
         await self._database.run(lambda t: t.put(TAG, canonical, tag.to_document()))
-        self.catalog.tags[canonical] = tag
+        if all(id in self.catalog.images for id in tag.platforms.values()):
+            self.catalog.tags[canonical] = tag
+        else:  # removed meanwhile
+            await self._database.run(lambda t: t.delete(TAG, canonical))
 
     async def remove(
         self, reference: str, *, force: bool = False, in_use: set[str] | frozenset[str] = frozenset()

@@ -7,6 +7,7 @@ Connections that break raise Broken; what the registry says no to raises Refused
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from insula.image.registry.patience import Broken, Patience, Tries, Unreachable
 from insula.image.registry.refusal import Denied, Refused, explain, one_line, read_refusal
 
 AGENT = "insula"
+PLAIN = {"User-Agent": AGENT, "Accept-Encoding": "identity"}  # a digest is of the bytes as they are
 REDIRECTS_MAX = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 REFUSAL_MAX = 64 << 10
@@ -187,7 +189,7 @@ class RegistryClient:
         """One exchange, its failures named. The body of the answer is the caller's to read."""
         try:
             async with self._session.request(
-                method, url, headers={"User-Agent": AGENT, **headers}, data=body() if body else form,
+                method, url, headers={**PLAIN, **headers}, data=body() if body else form,
                 allow_redirects=False, **proxy_of(url),
             ) as response:  # fmt: skip
                 yield response
@@ -284,6 +286,8 @@ def describe(error: Exception) -> str:
     """A library's error in one line."""
     inner = getattr(error, "os_error", None)
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(inner, OSError):
+        if isinstance(inner, ConnectionError) and inner.errno:  # asyncio's own words say no more
+            return os.strerror(inner.errno)
         return one_line(inner.strerror or str(inner))
     return one_line(str(error)) or type(error).__name__
 

@@ -67,7 +67,9 @@ class Push:
             raise explain(refused) from refused
 
     async def _push(self, reference: Reference) -> None:
-        tag = self._store.catalog.tags[reference.canonical]
+        tag = self._store.catalog.tags.get(reference.canonical)
+        if tag is None:
+            raise NotFound(f"An image does not exist locally with the tag: {reference.familiar_name}")
         images = [self._store.catalog.images[id] for id in tag.platforms.values()]
         if self._wanted is not None:
             images = [image for image in images if image.platform.offers(self._wanted)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from registry_process import Registry
 
-HOLD = 100_000
+UPWARD = 200_000
 REQUEST = re.compile(rb"GET /v2/[^ ]*/blobs/(sha256:[0-9a-f]{64}) HTTP/1\.1\r\n(.*?)\r\n\r\n", re.DOTALL)
 RANGE = re.compile(rb"[Rr]ange: bytes=(\d+)-")
 
@@ -26,12 +26,14 @@ class Asked:
 
 @dataclass
 class Relay:
-    """cuts: how many connections are still to be cut. hold: answers of more than a few bytes wait for `go`."""
+    """upward: how many connections are cut while much is sent; cuts: how many connections are still to be cut. hold: answers beyond so many bytes wait for `go`."""
 
     registry: Registry
     cuts: int
     dice: random.Random
     hold: bool
+    beyond: int
+    upward: int
     listener: socket.socket
     asked: list[Asked] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
@@ -59,7 +61,7 @@ class Relay:
                 threading.Thread(target=work, args=(client, server), daemon=True).start()
 
     def _pass_requests(self, client: socket.socket, server: socket.socket) -> None:
-        seen = b""
+        seen, sent = b"", 0
         with suppress(OSError):
             while data := client.recv(65536):
                 seen += data
@@ -67,6 +69,13 @@ class Relay:
                     start = RANGE.search(found[2])
                     self.asked.append(Asked(found[1].decode(), int(start[1]) if start else 0))
                     seen = seen[found.end() :]
+                sent += len(data)
+                with self._lock:
+                    cut = self.upward > 0 and sent > UPWARD
+                    self.upward -= cut
+                if cut:
+                    client.shutdown(socket.SHUT_RDWR)
+                    break
                 server.sendall(data)
             server.shutdown(socket.SHUT_WR)
 
@@ -77,7 +86,7 @@ class Relay:
         with suppress(OSError):
             while data := server.recv(16384):
                 passed += len(data)
-                if self.hold and passed > HOLD:
+                if self.hold and passed > self.beyond:
                     self.reached.set()
                     self.go.wait()
                 with self._lock:
@@ -99,8 +108,17 @@ class Relay:
 
 
 @contextmanager
-def open_relay(registry: Registry, cuts: int = 0, seed: int = 0, hold: bool = False) -> Iterator[Relay]:
-    relay = Relay(registry, cuts, random.Random(seed), hold, socket.create_server(("127.0.0.1", 0)))
+def open_relay(
+    registry: Registry,
+    cuts: int = 0,
+    seed: int = 0,
+    hold: bool = False,
+    beyond: int = 100_000,
+    upward: int = 0,
+) -> Iterator[Relay]:
+    relay = Relay(
+        registry, cuts, random.Random(seed), hold, beyond, upward, socket.create_server(("127.0.0.1", 0))
+    )
     threading.Thread(target=relay.serve, daemon=True).start()
     try:
         yield relay
