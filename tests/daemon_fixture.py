@@ -27,6 +27,8 @@ from ordinary_user import PYTHON, ROOT, as_user, find_checkout, give
 
 __all__ = ["PYTHON", "ROOT", "Answer", "DaemonProcess", "UnixConnection"]
 START_TIMEOUT = 60.0
+NO_REGISTRY = "http://127.0.0.1:1"
+"""What stands for the Hub: nobody listens there, so that no test asks the network for an image."""
 
 
 class Answer:
@@ -71,6 +73,7 @@ class DaemonProcess:
         self.home = home or self._own / "home"
         self.run = self._own / "run"
         self.debug = debug
+        self.mirror = NO_REGISTRY
         self.process: subprocess.Popen[bytes] | None = None
         self.env = {
             "PATH": os.environ["PATH"], "HOME": str(self._own), "INSULA_HOME": str(self.home),
@@ -95,6 +98,7 @@ class DaemonProcess:
         ours, theirs = os.pipe()
         os.set_inheritable(theirs, True)
         argv = self.with_tun(self._python, "-m", "insula.daemon", "--ready-fd", str(theirs))
+        argv += ["--registry-mirror", self.mirror]
         argv += ["--debug"] if self.debug else []
         self._said = self._own / f"stderr-{secrets.token_hex(4)}"
         with open(self._said, "wb") as said:

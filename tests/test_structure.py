@@ -40,6 +40,7 @@ SLEEPERS = {
     "container/health_watch.py": "the interval between two probes",
     "container/ending.py": "a full disk: tries again",
     "container/log_keeper.py": "a full disk: tries again",
+    "image/registry/patience.py": "between two tries that brought nothing",
     "cli/": "progress",
 }
 """Where time itself is the point. Everything else awaits an event."""

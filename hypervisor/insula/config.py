@@ -14,6 +14,10 @@
     size = "64M"                    of each file of a container's log that asks for no size (Docker has no limit)
     files = 2                       and how many files
 
+    [registry]
+    mirror = "http://HOST:5000"     answers for docker.io, and alone: what it has not is not there
+    insecure = ["HOST:5000", "10.0.0.0/8"]   registries that may be spoken to without HTTPS or with any certificate
+
 Refused, by name: a file that is not TOML, a setting that is not known, a value of the wrong kind.
 """
 
@@ -39,6 +43,8 @@ class Config:
     templates_size: int = 4 << 30
     logs_size: int = 64 << 20
     logs_files: int = 2
+    registry_mirror: str = ""
+    registry_insecure: tuple[str, ...] = ()
 
 
 NAMES = {
@@ -49,8 +55,11 @@ NAMES = {
     ("templates", "size"): "templates_size",
     ("logs", "size"): "logs_size",
     ("logs", "files"): "logs_files",
+    ("registry", "mirror"): "registry_mirror",
+    ("registry", "insecure"): "registry_insecure",
 }
-MIRRORS = ("mirror", "security_mirror")
+MIRRORS = ("mirror", "security_mirror", "registry_mirror")
+LISTS = ("registry_insecure",)
 SIZES = ("pool_memory", "templates_size", "logs_size")
 POSITIVE = ("logs_size", "logs_files")
 
@@ -85,10 +94,17 @@ def _flat(table: dict[str, Any]) -> list[tuple[str, str, Any]]:
 def _checked(path: Path, name: str, value: Any, field: str) -> Any:
     if field in MIRRORS and isinstance(value, str):
         return value
+    if field in LISTS and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
     if field in SIZES and isinstance(value, str):
         matched = re.fullmatch(r"(\d{1,12})([KMGT]?)", value)
         value = int(matched[1]) * UNITS[matched[2]] if matched else value
     least = 1 if field in POSITIVE else 0
-    if field not in MIRRORS and isinstance(value, int) and not isinstance(value, bool) and value >= least:
+    if (
+        field not in MIRRORS + LISTS
+        and isinstance(value, int)
+        and not isinstance(value, bool)
+        and value >= least
+    ):
         return value
     raise InvalidArgument(f"{path}: {name} = {value!r} is not understood")

@@ -1,6 +1,6 @@
 """The daemon: wires the parts, serves them on a socket, and lets go of everything when told to end.
 
-    paths → database → events → images → guests → containers → API
+    paths → database → events → images, registries → guests → containers → API
 
 One a run directory, held by a lock. The socket listens before adoption and is answered after it, so a client that
 comes early waits instead of failing. Ends on SIGTERM or SIGINT: machines go on, the next daemon adopts them.
@@ -43,6 +43,8 @@ from insula.events import EventBus
 from insula.guest.doctor import Finding, examine, walls
 from insula.guest.guests import Guests
 from insula.image.bootstrap import bootstrap_busybox
+from insula.image.registry.origin import RegistrySettings
+from insula.image.registry.registries import Registries
 from insula.image.store import ImageStore
 from insula.machine.platform import host_platform
 from insula.network.host import host_subnets
@@ -162,8 +164,9 @@ def bind_socket(paths: Paths) -> socket.socket:
 
 
 @asynccontextmanager
-async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]:
-    """All parts, adopted and ready; detached from when the context is left, in reverse."""
+async def open_engine(paths: Paths, delays: LoopDelays, choices: RegistrySettings) -> AsyncIterator[Engine]:
+    """All parts, adopted and ready; detached from when the context is left, in reverse. choices: of the command line,
+    before those of the configuration."""
     config = read_config(paths.config)
     events = EventBus()
     async with AsyncExitStack() as held:
@@ -173,6 +176,10 @@ async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]
         images = ImageStore(paths, database, events)
         await images.open()
         held.push_async_callback(images.close)
+        mirror = choices.mirror or config.registry_mirror
+        settings = RegistrySettings(mirror, (*config.registry_insecure, *choices.insecure))
+        registries = Registries(images, settings)
+        held.push_async_callback(registries.close)
         networks = Networks(paths, database, events)
         await networks.open(await asyncio.to_thread(host_subnets))
         held.push_async_callback(networks.close)
@@ -188,12 +195,12 @@ async def open_engine(paths: Paths, delays: LoopDelays) -> AsyncIterator[Engine]
         held.push_async_callback(containers.close)
         warm_up = asyncio.create_task(guests.warm_up())  # may fetch a kernel and prove KVM: not waited for
         held.push_async_callback(end_task, warm_up)
-        builds = Builds(containers)
+        builds = Builds(containers, registries)
         await builds.open()
         held.push_async_callback(builds.close)
         host = DaemonHost(paths, images, guests, containers, delays, warm_up)
         id = await engine_id(database)
-        yield Engine(paths, events, images, networks, volumes, containers, builds, host, id)
+        yield Engine(paths, events, images, networks, volumes, containers, builds, host, id, registries)
 
 
 async def end_task(task: asyncio.Task[None]) -> None:
@@ -218,7 +225,7 @@ async def engine_id(database: Database) -> str:
 # -- its life
 
 
-async def serve(paths: Paths, delays: LoopDelays, ready_fd: int | None) -> None:
+async def serve(paths: Paths, delays: LoopDelays, ready_fd: int | None, choices: RegistrySettings) -> None:
     """From the lock to the last detach. Raises what makes a start impossible."""
     began = time.monotonic()
     ending = asyncio.Event()
@@ -228,7 +235,7 @@ async def serve(paths: Paths, delays: LoopDelays, ready_fd: int | None) -> None:
     with hold_lock(paths):
         listener = bind_socket(paths)
         try:
-            async with open_engine(paths, delays) as engine:
+            async with open_engine(paths, delays, choices) as engine:
                 server = ApiServer(engine)
                 await server.open(listener)
                 gc.collect()
@@ -296,6 +303,13 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--ready-fd", type=int, help="descriptor that is told 'ready', or why there is no start"
     )
+    parser.add_argument(
+        "--registry-mirror", default="", metavar="URL", help="what answers for docker.io, alone"
+    )
+    parser.add_argument(
+        "--insecure-registry", action="append", default=[], metavar="HOST|NETWORK",
+        help="a registry that may be spoken to without HTTPS (may be repeated)",
+    )  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -312,13 +326,14 @@ def main(argv: Sequence[str]) -> int:
     raise_limits()
     delays = LoopDelays()
     foreground = arguments.ready_fd is None
+    choices = RegistrySettings(arguments.registry_mirror, tuple(arguments.insecure_registry))
     try:
         paths.make()
         with open_log(paths.daemon_log, arguments.debug, foreground):
             with asyncio.Runner(
                 loop_factory=lambda: asyncio.SelectorEventLoop(TimedSelector(delays))
             ) as runner:
-                runner.run(serve(paths, delays, arguments.ready_fd))
+                runner.run(serve(paths, delays, arguments.ready_fd, choices))
     except InsulaError as error:
         announce(arguments.ready_fd, f"{error}\n".encode())
         print(f"insula: {error}", file=sys.stderr)

@@ -17,7 +17,10 @@ from insula.api.server import ApiServer
 from insula.build.builds import Builds
 from insula.container.spec import ContainerSpec
 from insula.container.view import Created
-from insula.errors import InvalidArgument
+from insula.errors import InvalidArgument, NotFound
+from insula.image.reference import Reference
+from insula.image.registry.origin import RegistrySettings
+from insula.image.registry.progress import Line
 
 
 class NoHost:
@@ -41,6 +44,17 @@ class NoHost:
 
     async def walls(self) -> list[str]:
         return []
+
+
+class NoRegistries:
+    """Has heard of none."""
+
+    settings = RegistrySettings()
+
+    async def pull(self, reference: Reference, *wanted: Any, **how: Any) -> AsyncIterator[Line]:
+        if reference.path:
+            raise NotFound(f"pull access denied for {reference.familiar_name}, repository does not exist")
+        yield Line("never")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,7 @@ async def serve_plain(daemon: Daemon, folder: Path) -> AsyncIterator[PlainEngine
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     listener.bind(str(path))
     listener.listen(64)
+    registries: Any = NoRegistries()
     engine = Engine(
         daemon.paths,
         daemon.events,
@@ -124,9 +139,10 @@ async def serve_plain(daemon: Daemon, folder: Path) -> AsyncIterator[PlainEngine
         daemon.networks,
         daemon.volumes,
         daemon.containers,
-        Builds(daemon.containers),
+        Builds(daemon.containers, registries),
         NoHost(),
         "id",
+        registries,
     )  # type: ignore[arg-type]
     join_none(daemon)
     server = ApiServer(engine)

@@ -16,9 +16,19 @@ def test_every_setting(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(
         'mirror = "https://m/debian"\nsecurity_mirror = "https://m/security"\n[pool]\nmachines = 2\nmemory = "1G"\n[templates]\nsize = 5\n'
-        '[logs]\nsize = "10M"\nfiles = 3\n'
+        '[logs]\nsize = "10M"\nfiles = 3\n[registry]\nmirror = "http://m:5000"\ninsecure = ["a:5000", "10.0.0.0/8"]\n'
     )
-    assert read_config(file) == Config("https://m/debian", "https://m/security", 2, 1 << 30, 5, 10 << 20, 3)
+    assert read_config(file) == Config(
+        "https://m/debian",
+        "https://m/security",
+        2,
+        1 << 30,
+        5,
+        10 << 20,
+        3,
+        "http://m:5000",
+        ("a:5000", "10.0.0.0/8"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,6 +44,9 @@ def test_every_setting(tmp_path: Path) -> None:
         ("[logs]\nfiles = 0", "files = 0 is not understood"),
         ('[logs]\nfiles = "3"', "files = '3' is not understood"),
         ("security_mirror = 5", "security_mirror = 5 is not understood"),
+        ("[registry]\nmirror = 5", "mirror = 5 is not understood"),
+        ('[registry]\ninsecure = "a"', "insecure = 'a' is not understood"),
+        ("[registry]\ninsecure = [1]", r"insecure = \[1\] is not understood"),
         ("mirror = 5", "mirror = 5 is not understood"),
     ],
 )

@@ -15,12 +15,16 @@ from insula import errors
 from insula.api.call import JSON_TYPE, Call, kind_of, read_object
 from insula.api.filters import check_known
 from insula.api.images import read_platform
+from insula.api.registries import read_credentials, registry_of
 from insula.api.router import Route
 from insula.build.options import BuildOptions
 from insula.build.stage_machine import StepFailed
 from insula.container.spec_limits import Ulimit
 from insula.errors import InsulaError, InvalidArgument
+from insula.image.registry.challenge import Credentials
 
+CREDENTIALS_HEADER = "X-Registry-Config"
+CREDENTIALS_MAX = 100
 SECRETS_HEADER = "X-Insula-Build-Secrets"
 BUILDKIT = (
     "set DOCKER_BUILDKIT=0: the client then speaks to the classic builder, which is the one that there is"
@@ -67,6 +71,7 @@ def read_options(call: Call) -> BuildOptions:
         ulimits=tuple(_ulimit(item) for item in _list(call, "ulimits", of=dict)),
         security_opt=tuple(_list(call, "securityopt")),
         isolation=call.text("isolation"),
+        credentials=_credentials(call.request.headers.get(CREDENTIALS_HEADER, "")),
         secrets=_secrets(call.request.headers.get(SECRETS_HEADER, "")),
         id=call.text("buildid"),
     )
@@ -120,6 +125,19 @@ def _ulimit(item: dict[str, Any]) -> Ulimit:
     if not isinstance(name, str) or type(soft) is not int or type(hard) is not int:
         raise InvalidArgument("error reading ulimits: each has a Name, a Soft and a Hard")
     return Ulimit(name, soft, hard)
+
+
+def _credentials(text: str) -> dict[str, Credentials]:
+    """By the registry's domain: base64url of a JSON object, a registry's address to Docker's AuthConfig."""
+    if not text:
+        return {}
+    try:
+        document = read_object(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except ValueError as error:
+        raise InvalidArgument(f"the header {CREDENTIALS_HEADER} cannot be read") from error
+    if len(document) > CREDENTIALS_MAX:
+        raise InvalidArgument(f"the header {CREDENTIALS_HEADER} has more than {CREDENTIALS_MAX} registries")
+    return {registry_of(address): read_credentials(item) for address, item in document.items()}
 
 
 def _secrets(text: str) -> dict[str, bytes]:

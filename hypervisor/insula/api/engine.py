@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from insula.build.builds import Builds
 from insula.container.containers import Containers
 from insula.events import EventBus
+from insula.image.registry.registries import Registries
 from insula.image.store import ImageStore
 from insula.network.networks import Networks
 from insula.paths import Paths
@@ -65,3 +66,4 @@ class Engine:
     builds: Builds
     host: Host
     id: str
+    registries: Registries

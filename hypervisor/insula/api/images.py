@@ -1,9 +1,9 @@
-"""Endpoints of images. There are no registries yet: what would pull says so, in the form that clients expect."""
+"""Endpoints of images that are here, or come in as archives."""
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp.web import StreamResponse
@@ -12,7 +12,7 @@ from insula import errors
 from insula.api.call import JSON_TYPE, Call
 from insula.api.image_json import encode_history, encode_image, encode_listed_image, encode_removed
 from insula.api.router import Route
-from insula.errors import InsulaError, InvalidArgument, NotFound
+from insula.errors import InsulaError, InvalidArgument
 from insula.image.archive import Loaded, LoadProgress
 from insula.image.change import Change
 
@@ -68,7 +68,7 @@ async def remove(call: Call) -> StreamResponse:
     return call.json(encode_removed(removed))
 
 
-# -- load, import, pull
+# -- load, import
 
 
 async def load(call: Call) -> StreamResponse:
@@ -76,7 +76,7 @@ async def load(call: Call) -> StreamResponse:
     platform = read_platform(call.text("platform")) if call.version >= (1, 48) else None
     quiet = call.flag("quiet")
 
-    async def lines() -> AsyncIterator[dict[str, Any]]:
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
         async with aclosing(call.engine.images.load(call.chunks(), platform)) as events:  # type: ignore[type-var]
             async for event in events:
                 if isinstance(event, Loaded):
@@ -95,20 +95,9 @@ def progress(event: LoadProgress) -> dict[str, Any]:
             "progress": f"{event.current}/{event.total}"}  # fmt: skip
 
 
-async def create(call: Call) -> StreamResponse:
-    """Import (`fromSrc`), or pull (`fromImage`)."""
-    image, source = call.text("fromImage"), call.text("fromSrc")
-    if image:
-        name = image.removeprefix("docker.io/library/").removeprefix("docker.io/")
-        text = call.text("tag")
-        if text and ":" not in name.rpartition("/")[2]:
-            name += f"@{text}" if text.startswith("sha256:") else f":{text}"
-        check_platform(call, name)
-        raise NotFound(
-            f"pull access denied for {name[:200]}, repository does not exist or may require 'docker login': "
-            "there are no registries yet",
-            "use `docker load`, `docker import` or `insula bootstrap busybox`",
-        )
+async def import_(call: Call) -> StreamResponse:
+    """The other half of `POST /images/create`: an image out of a file tree."""
+    source = call.text("fromSrc")
     if not source:
         raise InvalidArgument("neither fromImage nor fromSrc is given")
     if source != "-":
@@ -123,28 +112,21 @@ async def create(call: Call) -> StreamResponse:
         changes=tuple(call.texts("changes")),
     )
 
-    async def lines() -> AsyncIterator[dict[str, Any]]:
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
         made = await call.engine.images.import_(call.chunks(), change)
         yield {"status": made.id}
 
     return await send_lines(call, lines())
 
 
-def check_platform(call: Call, name: str) -> None:
-    """A client pulls what is here for other platforms only: says for which. Raises NotFound."""
-    with suppress(InvalidArgument):
-        listed = call.engine.images.list({"reference": [name]})
-        if listed and (wanted := read_platform(call.text("platform"))):
-            call.engine.images.find(name, wanted)
-
-
-async def send_lines(call: Call, source: AsyncIterator[dict[str, Any]]) -> StreamResponse:
+async def send_lines(call: Call, source: AsyncGenerator[dict[str, Any], None]) -> StreamResponse:
     """A stream of JSON objects. A failure before the first line is a status, one after it a line."""
     response = None
     try:
-        async for line in source:
-            response = response or await call.stream(JSON_TYPE)
-            await response.write(json.dumps(line).encode() + b"\r\n")
+        async with aclosing(source) as lines:  # what a client no longer waits for ends now
+            async for line in lines:
+                response = response or await call.stream(JSON_TYPE)
+                await response.write(json.dumps(line).encode() + b"\r\n")
     except InsulaError as error:
         if response is None:
             raise
@@ -154,20 +136,17 @@ async def send_lines(call: Call, source: AsyncIterator[dict[str, Any]]) -> Strea
 
 
 async def later(call: Call) -> StreamResponse:
-    raise errors.NotImplemented("images cannot be saved, pushed, searched or pruned yet")
+    raise errors.NotImplemented("images cannot be saved or pruned yet")
 
 
 ROUTES = (
     Route("GET", "/images/json", list_),
-    Route("GET", "/images/search", later),
     Route("GET", "/images/get", later),
-    Route("POST", "/images/create", create, stream=True),
     Route("POST", "/images/load", load, stream=True),
     Route("POST", "/images/prune", later),
     Route("GET", "/images/{name:path}/json", inspect),
     Route("GET", "/images/{name:path}/history", history),
     Route("GET", "/images/{name:path}/get", later),
-    Route("POST", "/images/{name:path}/push", later),
     Route("POST", "/images/{name:path}/tag", tag),
     Route("DELETE", "/images/{name:path}", remove),
 )

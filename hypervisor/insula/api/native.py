@@ -1,6 +1,6 @@
 """What Docker has no verb for, below /insula: doctor, bootstrap, the pool, the event loop's delays."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -26,7 +26,7 @@ async def bootstrap(call: Call) -> StreamResponse:
     if not isinstance(platforms, list) or not all(isinstance(name, str) for name in platforms):
         raise InvalidArgument("invalid JSON: platforms is a list of strings")
 
-    async def lines() -> AsyncIterator[dict[str, Any]]:
+    async def lines() -> AsyncGenerator[dict[str, Any], None]:
         async with aclosing(call.engine.host.bootstrap(what, platforms)) as source:  # type: ignore[type-var]
             async for line in source:
                 yield {"status": line}

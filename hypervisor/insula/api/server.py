@@ -24,6 +24,7 @@ from insula.api import (
     native,
     networks,
     prune,
+    registries,
     stats,
     system,
     unsupported,
@@ -54,8 +55,8 @@ STATUSES: dict[type[InsulaError], int] = {
 }
 
 PARTS = (
-    system, usage, prune, websocket, checkpoints, archives, containers, stats, exec_, images, native, networks,
-    update, volumes, build, unsupported,
+    system, usage, prune, websocket, checkpoints, archives, containers, stats, exec_, registries, images, native,
+    networks, update, volumes, build, unsupported,
 )  # fmt: skip
 ROUTES = tuple(route for part in PARTS for route in part.ROUTES)
 

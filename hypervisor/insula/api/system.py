@@ -16,6 +16,7 @@ from insula.api.router import Route
 from insula.api.selection import encode_event, read_selection
 from insula.api.versions import API_VERSION, MIN_API_VERSION, VERSION
 from insula.events import Event
+from insula.image.registry.origin import RegistrySettings
 
 NO_CACHE = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
 GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -93,7 +94,7 @@ async def info(call: Call) -> StreamResponse:
         "OSType": "linux",
         "Architecture": ARCHITECTURE,
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []},
+        "RegistryConfig": registry_config(engine.registries.settings),
         "NCPU": os.cpu_count() or 1,
         "MemTotal": memory,
         "DockerRootDir": str(engine.paths.home),
@@ -114,6 +115,22 @@ async def info(call: Call) -> StreamResponse:
         "Insula": host,
     }  # fmt: skip
     return call.json(document)
+
+
+def registry_config(settings: RegistrySettings) -> dict[str, Any]:
+    mirrors = [settings.mirror] if settings.mirror else []
+    networks = [entry for entry in settings.insecure if "/" in entry]
+    hosts = {
+        entry: {"Name": entry, "Mirrors": [], "Secure": False, "Official": False}
+        for entry in settings.insecure
+        if "/" not in entry
+    }
+    hub = {"docker.io": {"Name": "docker.io", "Mirrors": mirrors, "Secure": True, "Official": True}}
+    return {
+        "InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128", *networks],
+        "IndexConfigs": hub | hosts,
+        "Mirrors": mirrors,
+    }
 
 
 async def events(call: Call) -> StreamResponse:

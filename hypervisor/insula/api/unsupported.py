@@ -56,8 +56,6 @@ def swarm_routes() -> list[Route]:
 ROUTES = (
     *swarm_routes(),
     Route("PUT", "/volumes/{name}", no_swarm),
-    Route("POST", "/auth", later("registries are")),
-    Route("GET", "/distribution/{name:path}/json", later("registries are")),
     Route("GET", "/plugins", no_plugins),
     Route("GET", "/plugins/{name:path}/json", no_plugin),
     Route("GET", "/plugins/privileges", later("plug-ins are")),

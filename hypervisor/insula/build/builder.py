@@ -11,10 +11,10 @@ import logging
 import posixpath
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from insula import errors
 from insula.build.arguments import Arguments, platform_arguments
+from insula.build.bases import Bases
 from insula.build.cache import StepCache
 from insula.build.dockerfile import (
     Dockerfile,
@@ -36,7 +36,7 @@ from insula.build.stage_build import DamagedCache, Shop, StageBuild
 from insula.build.stage_machine import StageMachine, open_stage_machine
 from insula.build.taking import Taking
 from insula.container.parts import Parts
-from insula.errors import InvalidArgument, NotFound
+from insula.errors import InvalidArgument
 from insula.image.intake import ARCHIVE_MAX, receive
 from insula.image.record import Image
 from insula.image.reference import (
@@ -46,7 +46,7 @@ from insula.image.reference import (
     parse_platform,
     parse_reference,
 )
-from insula.image.store import ImageStore
+from insula.image.registry.registries import Registries
 from insula.thread import in_thread
 
 SCRATCH = "scratch"
@@ -56,38 +56,25 @@ DEFAULT_NAMES = ("Dockerfile", "dockerfile")
 log = logging.getLogger(__name__)
 
 
-def find_image(images: ImageStore, name: str, platform: ImagePlatform | None, *, pull: bool) -> Image:
-    """An image that a Dockerfile names. This is the one place that would fetch it, once there are registries. Raises
-    NotFound, NotImplemented."""
-    if pull:
-        raise errors.NotImplemented(
-            "a build cannot pull yet", "load or import the image, and leave --pull out"
-        )
-    try:
-        return images.find(name, str(platform) if platform is not None else None)
-    except NotFound as error:
-        if "has no platform" in error.message:
-            raise
-        raise NotFound(
-            f"pull access denied for {name[:200]}, repository does not exist or may require 'docker login': "
-            "it is not here, and a build cannot pull yet",
-            "use `docker load`, `docker import` or `insula bootstrap`",
-        ) from error
-
-
 async def build(
-    parts: Parts, cache: StepCache, options: BuildOptions, context: AsyncIterator[bytes], send: Send
+    parts: Parts,
+    registries: Registries,
+    cache: StepCache,
+    options: BuildOptions,
+    context: AsyncIterator[bytes],
+    send: Send,
 ) -> list[Image]:
     """A whole build, for one platform or for several at once: the image of each. Raises InsulaError."""
     host = make_platform("linux", host_architecture())
     platforms = list(dict.fromkeys(parse_platform(text) for text in options.platforms)) or [host]
     messages = Messages(send, quiet=options.quiet)
+    ground = Ground(parts, Bases(parts.images, registries, options.credentials), cache)
     async with AsyncExitStack() as held:
         tree, dockerfile = await Context(parts, options, held).open(context)
         builders = []
         for platform in platforms:
             own = messages if len(platforms) == 1 else messages.of(str(platform))
-            builders.append(Builder(parts, cache, options, own, dockerfile, platform))
+            builders.append(Builder(ground, options, own, dockerfile, platform))
         images = await _at_once(builders, tree)
         for tag in options.tags:
             await parts.images.tag(images, tag)
@@ -150,20 +137,27 @@ class Context:
         return raw
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the builds for all platforms stand on."""
+
+    parts: Parts
+    bases: Bases
+    cache: StepCache
+
+
 class Builder:
     """One build for one platform."""
 
     def __init__(
         self,
-        parts: Parts,
-        cache: StepCache,
+        ground: Ground,
         options: BuildOptions,
         messages: Messages,
         dockerfile: Dockerfile,
         platform: ImagePlatform,
     ) -> None:
-        self._parts = parts
-        self._cache = cache
+        self._parts, self._bases, self._cache = ground.parts, ground.bases, ground.cache
         self._options = options
         self._messages = messages
         self._dockerfile = dockerfile
@@ -258,7 +252,7 @@ class Builder:
         elif base == SCRATCH:
             image = None
         else:
-            image = find_image(self._parts.images, base, platform, pull=self._options.pull)
+            image = await self._bases.find(base, platform, self._messages, pull=self._options.pull)
         await self._messages.image(image)
         build = StageBuild(shop, self, stage, platform, self._dockerfile.escape, image)
         self._done[stage.index] = build
@@ -290,16 +284,16 @@ class Builder:
 
     async def source_of(self, stage: StageBuild, name: str) -> str:
         """The id of the image that COPY --from means. Raises NotFound, InvalidArgument."""
-        image = self._source(stage, name)
+        image = await self._source(stage, name)
         return image.id if image is not None else SCRATCH
 
-    def _source(self, stage: StageBuild, name: str) -> Image | None:
+    async def _source(self, stage: StageBuild, name: str) -> Image | None:
         found = earlier(self._dockerfile.stages, stage.stage, name)
         if found is not None:
             return self._done[found.index].image
         if name.isascii() and name.isdigit():
             raise InvalidArgument(f"invalid from flag value {name[:80]}: invalid stage index {name[:80]}")
-        return find_image(self._parts.images, name, stage.platform, pull=False)
+        return await self._bases.find(name, stage.platform, self._messages)
 
     async def machine_of(self, stage: StageBuild, name: str) -> StageMachine:
         """A machine on its files: the stage's own if it has one, else one that is kept until the build ends."""
@@ -310,7 +304,7 @@ class Builder:
             and not machine.is_full
         ):
             return machine
-        image = self._source(stage, name) or self._parts.images.steps.scratch(stage.platform)
+        image = await self._source(stage, name) or self._parts.images.steps.scratch(stage.platform)
         if image.id not in self._machines:
             spec = self._options.container(image.id, ("true",))
             opening = open_stage_machine(self._parts, spec, image)

@@ -19,6 +19,7 @@ from insula.build.stage_machine import FOLDER
 from insula.container.containers import Containers
 from insula.errors import Conflict, InsulaError, NotFound, Unavailable
 from insula.image.record import Image
+from insula.image.registry.registries import Registries
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,9 @@ class PrunedSteps:
 class Builds:
     """`open` before the first build."""
 
-    def __init__(self, containers: Containers) -> None:
+    def __init__(self, containers: Containers, registries: Registries) -> None:
         self._containers = containers
+        self._registries = registries
         self._parts = containers.parts
         self._cache = StepCache(self._parts.database, self._parts.images)
         self._running: dict[str, asyncio.Task[list[Image]]] = {}
@@ -60,7 +62,7 @@ class Builds:
         """send: takes each line of the stream. Raises InsulaError; Unavailable if it is cancelled by its id."""
         if options.id in self._running:
             raise Conflict(f"a build with the id {options.id[:80]} is running")
-        work = build(self._parts, self._cache, options, context, send)
+        work = build(self._parts, self._registries, self._cache, options, context, send)
         task = asyncio.create_task(work, name="build")
         if options.id:
             self._running[options.id] = task

@@ -38,6 +38,12 @@ class Messages:
     async def image(self, image: Image | None) -> None:
         await self.say(f" ---> {image.id[SHORT] if image is not None else ''}\n")
 
+    async def pulling(self, status: str, subject: str) -> None:
+        """One line of a pull. subject: the layer or tag, or empty."""
+        if not self._quiet:
+            named = {"id": subject} if subject else {}
+            await self._send({"status": self._prefix + status, **named})
+
     async def cached(self) -> None:
         await self.say(" ---> Using cache\n")
 

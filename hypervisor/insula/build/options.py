@@ -6,6 +6,7 @@ from insula.container.spec import ContainerSpec
 from insula.container.spec_limits import Ulimit
 from insula.errors import InvalidArgument
 from insula.image.reference import parse_platform, parse_reference
+from insula.image.registry.challenge import Credentials
 
 ARGUMENTS_MAX = 1_000
 SECRETS_MAX = 50
@@ -20,7 +21,8 @@ class BuildOptions:
     """dockerfile: its path in the context; tags: what the image is to be called; arguments: None has the default
     of the Dockerfile; labels: besides the Dockerfile's; caches: images whose steps alone may be used, if any;
     network, hosts and limits: of the RUN steps, as of a container's (bytes, microseconds); platforms: empty is
-    the host's; secrets: by id, for RUN --mount=type=secret."""
+    the host's; secrets: by id, for RUN --mount=type=secret; credentials: for pulls, by the registry's
+    domain."""
 
     dockerfile: str = "Dockerfile"
     tags: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class BuildOptions:
     security_opt: tuple[str, ...] = ()
     isolation: str = ""
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+    credentials: dict[str, Credentials] = field(default_factory=dict, repr=False)
     id: str = ""
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ read. Refuses answers whose head or framing is not HTTP, and a JSON answer over 
 import json
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from insula.cli.failure import ApiFailure, Disconnected, Failure
@@ -21,6 +22,7 @@ READ_SIZE = 64 << 10
 CONNECT_SECONDS = 30.0
 UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 Query = dict[str, Any]
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 
 
 def broken(error: OSError) -> Disconnected:
@@ -154,6 +156,10 @@ class Answer:
                 raise Failure("the daemon's answer is too large")
         return bytes(body)
 
+    def document(self) -> Any:
+        """The whole body as JSON. Raises Failure."""
+        return read_json(self.read())
+
     def objects(self) -> Iterator[dict[str, Any]]:
         """A stream of JSON objects, one a line."""
         rest = b""
@@ -256,6 +262,20 @@ class Client:
             connection.close()
         return read_json(raw) if raw.strip() else None
 
+    @contextmanager
+    def begin(
+        self, path: str, query: Query, headers: dict[str, str], notice: str = "", method: str = "POST"
+    ) -> Iterator[Answer]:
+        """A request with headers of its own, whose answer is read within; then its connection is closed, which
+        ends what the daemon still does for it. Raises ApiFailure, Disconnected."""
+        connection = self._connect(fresh=True)
+        try:
+            send_request(connection, method, target(path, query), None, headers)
+            wait_readable(connection.socket, notice)
+            yield Answer(connection, method).check()
+        finally:
+            connection.close()
+
     def upload(
         self,
         path: str,
@@ -282,7 +302,7 @@ class Client:
     def hijack(self, path: str, query: Query | None = None, body: Any = None) -> Connection:
         """A POST whose connection leaves HTTP. Raises ApiFailure."""
         connection = self._connect(fresh=True)
-        send_request(connection, "POST", target(path, query), encode_body(body), {"Upgrade": "tcp"})
+        send_request(connection, "POST", target(path, query), encode_body(body), UPGRADE)
         Answer(connection, "POST").check()
         return connection
 
@@ -345,7 +365,7 @@ def head(method: str, where: str, headers: dict[str, str]) -> bytes:
 def send_request(
     connection: Connection, method: str, where: str, body: bytes | None, headers: dict[str, str] | None = None
 ) -> None:
-    found = {"Connection": "Upgrade", **headers} if headers else {}
+    found = dict(headers or {})
     if body is not None:
         found["Content-Type"] = "application/json"
     if body is not None or method != "GET":

@@ -125,10 +125,8 @@ def special_fields(options: Options) -> Document:
 def query(options: Options) -> Document:
     """The query of the create request. Raises UsageFailure."""
     pull = options.text("pull", "missing")
-    if pull not in ("missing", "never"):
-        raise UsageFailure(
-            f"--pull {pull[:40]} cannot be had: there are no registries yet (use missing or never)"
-        )
+    if pull not in ("missing", "never", "always"):
+        raise UsageFailure(f"invalid argument {pull[:40]!r} for --pull: always, missing or never")
     return {"name": options.text("name") or None, "platform": options.text("platform") or None}
 
 

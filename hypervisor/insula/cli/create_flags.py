@@ -79,7 +79,7 @@ CREATE_FLAGS = (
     Flag("privileged", "", BOOL, "All capabilities and devices, inside the guest"),
     Flag("publish", "p", MANY, "Publish a port ([address:]port:port[/udp])"),
     Flag("publish-all", "P", BOOL, "Publish all exposed ports"),
-    Flag("pull", "", TEXT, "missing or never (there are no registries yet)"),
+    Flag("pull", "", TEXT, "Fetch the image before: always, missing (the default) or never"),
     Flag("quiet", "q", BOOL, "Say nothing of a pull"),
     Flag("read-only", "", BOOL, "Mount the root file system read-only"),
     Flag("restart", "", TEXT, "Restart policy (no, always, unless-stopped, on-failure[:N])"),

@@ -19,6 +19,8 @@ from insula.cli.patience import wait_readable
 from insula.cli.terminal import require_terminal
 from insula.cli.verb import Call, Verb, each
 
+CREATING = "creating the container"
+NO_IMAGE = ("No such image", "image ")  # none of that name, or none for the platform
 STARTING = "starting the container's machine"
 REMOVAL_SECONDS = 5
 DETACHED = "read escape sequence"
@@ -53,9 +55,9 @@ def create_container(call: Call, document: dict[str, Any]) -> str:
         document["HostConfig"]["ConsoleSize"] = size
     file = open_id_file(options.text("cidfile"))
     try:
-        made = call.client.call(
-            "POST", "/containers/create", where, document, notice="creating the container"
-        )
+        if options.text("pull") == "always":
+            pull_first(call, document["Image"])
+        made = request_container(call, where, document)
     except BaseException:
         if file is not None:
             os.close(file)
@@ -67,6 +69,31 @@ def create_container(call: Call, document: dict[str, Any]) -> str:
         os.write(file, str(made["Id"]).encode())
         os.close(file)
     return str(made["Id"])
+
+
+def request_container(call: Call, where: dict[str, Any], document: dict[str, Any]) -> Any:
+    """The daemon's answer; an image that it has not is fetched first, unless `--pull never`."""
+    ask = ("POST", "/containers/create", where, document, CREATING)
+    try:
+        return call.client.call(*ask)
+    except ApiFailure as failure:
+        missing = failure.code == 404 and failure.message.startswith(NO_IMAGE)
+        if not missing or call.options.text("pull", "missing") != "missing":
+            raise
+    pull_first(call, document["Image"], missing=True)
+    return call.client.call(*ask)
+
+
+def pull_first(call: Call, image: str, missing: bool = False) -> None:
+    """Shown on stderr: stdout is the container's. Raises ApiFailure."""
+    from insula.cli.registry import PullRequest, parse_name, pull_image
+
+    if missing and not call.options.flag("quiet"):
+        shown = image if parse_name(image).tag else f"{image}:latest"
+        print(f"Unable to find image '{shown}' locally", file=sys.stderr)
+    platforms = [call.options.text("platform")] if call.options.given("platform") else []
+    wanted = PullRequest(parse_name(image), platforms)
+    pull_image(call.client, wanted, sys.stderr, quiet=call.options.flag("quiet"))
 
 
 def open_id_file(name: str) -> int | None:

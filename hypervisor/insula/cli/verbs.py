@@ -15,6 +15,7 @@ MODULES = {
     "disk": ("container prune", "system df", "system prune"),
     "images": ("images", "tag", "rmi", "history"),
     "image_upload": ("load", "import", "bootstrap"),
+    "login": ("login", "logout"),
     "look": ("inspect", "logs", "events"),
     "networks": (
         "network connect",
@@ -25,6 +26,7 @@ MODULES = {
         "network prune",
         "network rm",
     ),
+    "registry": ("pull", "push", "search"),
     "stats": ("stats", "top"),
     "system": ("version", "info", "doctor"),
     "volumes": ("volume create", "volume inspect", "volume ls", "volume prune", "volume rm"),
@@ -39,8 +41,7 @@ GROUPS = {
                   "port": "port", "prune": "container prune"},
     "builder": {"build": "build", "prune": "builder prune"},
     "image": {"build": "build", "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect",
-              "load": "load",
-              "import": "import", "tag": "tag", "history": "history"},
+              "load": "load", "import": "import", "pull": "pull", "push": "push", "tag": "tag", "history": "history"},
     "network": {"connect": "network connect", "create": "network create", "disconnect": "network disconnect",
                 "inspect": "network inspect", "ls": "network ls", "list": "network ls", "prune": "network prune",
                 "rm": "network rm", "remove": "network rm"},
@@ -50,8 +51,7 @@ GROUPS = {
 }  # fmt: skip
 
 LATER = frozenset({
-    "buildx", "compose", "config", "context", "df", "login",
-    "logout", "manifest", "node", "plugin", "prune", "pull", "push", "save", "search",
+    "buildx", "compose", "config", "context", "df", "manifest", "node", "plugin", "prune", "save",
     "secret", "service", "stack", "swarm", "trust",
 })  # fmt: skip
 

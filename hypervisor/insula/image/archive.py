@@ -181,6 +181,7 @@ class _Source:
             raise InvalidArgument(f"{WHAT} has more than {4 * IMAGES_MAX} manifests")
         data = self._archive.read(member, entry.digest)
         if is_index(data, entry.media_type, member):
+            self._blobs.write_bytes(data)  # pushed again as it is
             for inner in parse_index(data, member):
                 yield from self._read_entry(inner, top, depth + 1)
         elif not entry.media_type or entry.media_type in MANIFEST_TYPES:

@@ -98,22 +98,28 @@ class BlobStore:
                         raise InvalidArgument(f"{what} has the digest {digest}, not {expected}")
                     out.flush()
                     os.fsync(out.fileno())
-                path.rename(self.path(digest))
-                sync_folder(self.folder)
             except OSError as error:
                 raise full_disk(error, self.folder) from error
+            self.keep(path, digest)
         return digest
 
     def take(self, path: Path, digest: str) -> None:
         """Makes a staged file the blob of a digest that it was written and hashed as; one that is there already may
-        be damaged, and gives way."""
+        be damaged, and gives way. Raises Unavailable."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            path.rename(self.path(digest))
+        except OSError as error:
+            raise full_disk(error, self.folder) from error
+        self.keep(path, digest)
+
+    def keep(self, staged: Path, digest: str) -> None:
+        """A staged file that is whole, verified and synced becomes a blob. Raises Unavailable."""
+        try:
+            staged.rename(self.path(digest))
             sync_folder(self.folder)
         except OSError as error:
             raise full_disk(error, self.folder) from error

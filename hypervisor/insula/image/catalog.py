@@ -6,8 +6,9 @@ id or the beginning of one names one image. Docker's words where clients look at
 
 import fnmatch
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from insula.errors import InvalidArgument, NotFound
+from insula.errors import Conflict, InvalidArgument, NotFound
 from insula.image.record import Image, Tag
 from insula.image.reference import (
     ImagePlatform,
@@ -29,13 +30,49 @@ class Catalog:
         self.tags: dict[str, Tag] = {}
 
     def tags_of(self, image_id: str) -> list[str]:
-        """The canonical tags that name an image."""
+        """The names of an image: canonical tags, and digests that it is pinned to."""
         return [name for name, tag in self.tags.items() if image_id in tag.platforms.values()]
 
     def shown(self, image: Image) -> Image:
-        """The image with its tags as they are now."""
-        names = (parse_reference(name) for name in self.tags_of(image.id))
-        return image.with_tags(tuple(sorted(name.familiar for name in names)))
+        """The image with its names as they are now."""
+        names = [parse_reference(name) for name in self.tags_of(image.id)]
+        tags = sorted(name.familiar for name in names if not name.digest)
+        digests = sorted(name.familiar for name in names if name.digest)
+        return image.with_names(tuple(tags), tuple(digests))
+
+    def tags_in(self, repository: str) -> list[Reference]:
+        """The tags of a canonical repository name."""
+        names = [parse_reference(name) for name in self.tags if "@" not in name]
+        return [name for name in names if name.name == repository]
+
+    def pinned_alone(self, removed: Reference) -> list[str]:
+        """The digests of a repository whose images no tag of it names once this one is gone."""
+        left = {
+            id
+            for name, tag in self.tags.items()
+            if "@" not in name and name != removed.canonical and parse_reference(name).name == removed.name
+            for id in tag.platforms.values()
+        }
+        gone = set(self.tags[removed.canonical].platforms.values()) - left
+        return [
+            name
+            for name, tag in self.tags.items()
+            if name.startswith(f"{removed.name}@") and set(tag.platforms.values()) <= gone
+        ]
+
+    def names_to_remove(
+        self, image: Image, reference: str, force: bool, in_use: set[str] | frozenset[str]
+    ) -> tuple[str, ...]:
+        """All tags of an image that is removed by its id. Raises Conflict."""
+        if image.id in in_use:
+            raise in_use_by_container(reference, image.id, "cannot be forced")
+        names = self.tags_of(image.id)
+        if len({parse_reference(name).name for name in names}) > 1 and not force:
+            raise Conflict(
+                f"conflict: unable to delete {reference} (must be forced) - "
+                "image is referenced in multiple repositories"
+            )
+        return tuple(names)
 
     # -- lookups
 
@@ -51,9 +88,11 @@ class Catalog:
         return None if tag is None else (reference, tag)
 
     def _find_digest(self, reference: Reference) -> tuple[Reference, Tag] | None:
+        if (tag := self.tags.get(reference.pinned)) is not None:
+            return replace(reference, tag=""), tag
         for name, tag in self.tags.items():
             known = parse_reference(name)
-            if known.name != reference.name or reference.tag not in ("", known.tag):
+            if known.digest or known.name != reference.name or reference.tag not in ("", known.tag):
                 continue
             if tag.digest == reference.digest:
                 return known, tag
@@ -142,7 +181,7 @@ class Catalog:
         passed = [image for image in images if _passes(image, filters)]
         if not (patterns := filters.get("reference", ())):
             return passed
-        return [image.with_tags(_matching(image, patterns)) for image in passed]
+        return [image.with_names(_matching(image, patterns), image.repo_digests) for image in passed]
 
 
 def _passes(image: Image, filters: Mapping[str, Sequence[str]]) -> bool:
@@ -182,3 +221,11 @@ def no_such_image(text: str) -> NotFound:
     except InvalidArgument:
         text = text[:120]
     return NotFound(f"No such image: {text}")
+
+
+def in_use_by_container(reference: str, id: str, force: str) -> Conflict:
+    """Docker's words. force: whether that would do."""
+    return Conflict(
+        f"conflict: unable to remove {reference} ({force}) - a container is using its image {id[7:19]}",
+        "remove the container first",
+    )

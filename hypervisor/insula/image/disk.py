@@ -11,9 +11,7 @@ import errno
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from insula.errors import InsulaError, Internal, InvalidArgument, Unavailable
 from insula.image.blobs import BlobStore, full_disk, sync_folder
 from insula.image.jail import JailLimits, jail_argv
 from insula.image.layer import Limits
+from insula.image.shared import SharedWork
 from insula.lent import open_lent_blocking
 from insula.paths import Paths
 from insula.process import TAIL, run
@@ -60,8 +59,7 @@ class DiskStore:
         self._blobs = blobs
         self._limits = limits
         self._jail_limits = jail_limits
-        self._running: dict[str, asyncio.Task[str | None]] = {}
-        self._waiting: Counter[asyncio.Task[str | None]] = Counter()
+        self._conversions: SharedWork[str | None] = SharedWork()
         self._slots = asyncio.Semaphore(CONVERTERS_MAX)
 
     def path(self, name: str) -> Path:
@@ -87,7 +85,7 @@ class DiskStore:
         """The names of an image's disks, lowest first; those that are missing are made.
 
         Raises InvalidArgument for a layer that is refused or is not what its digest says."""
-        merged = len(layers) - MAX_LAYER_DISKS + 1 if len(layers) > MAX_LAYER_DISKS else 0
+        merged = merged_layers(len(layers))
         names: list[str] = []
         if merged or not layers:
             names.append(await self._merge(layers[:merged]))
@@ -98,6 +96,11 @@ class DiskStore:
             else:
                 names.append(name)
         return tuple(names)
+
+    async def prepare(self, layer: LayerBlob, index: int, count: int) -> None:
+        """Makes the disk of one layer of an image of `count`, if it has one of its own: what `make` will find."""
+        if index >= merged_layers(count):
+            await self._single(layer, index)
 
     async def diff_id(self, digest: str, what: str) -> str:
         """The digest of a layer blob's uncompressed content, for formats that do not tell it."""
@@ -144,42 +147,15 @@ class DiskStore:
         return made
 
     async def _once(self, key: str, build: Callable[[], Awaitable[str | None]]) -> str | None:
-        """Runs `build` once for all who ask at a time; it ends early only when all of them are cancelled."""
-
         async def limited() -> str | None:
             async with self._slots:
                 return await build()
 
-        task = self._running.get(key)
-        if task is None or task.cancelling():
-            task = asyncio.create_task(limited(), name=f"disk {key[:12]}")
-            self._running[key] = task
-        self._waiting[task] += 1
-        try:
-            return await asyncio.shield(task)
-        finally:
-            self._waiting[task] -= 1
-            if not self._waiting[task]:
-                del self._waiting[task]
-                await self._end(key, task)
-
-    async def _end(self, key: str, task: asyncio.Task[str | None]) -> None:
-        """After the last who waited: a converter that nobody wants any more ends, with what it wrote."""
-        if self._running.get(key) is task:
-            del self._running[key]
-        task.cancel()
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()
+        return await self._conversions.run(key, limited)
 
     async def close(self) -> None:
         """Ends the converters that still run."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._conversions.close()
 
     async def _keep(self, staged: Path, name: str) -> str:
         def rename() -> None:
@@ -251,6 +227,11 @@ class DiskStore:
             if answer["error"] == errors.Internal.__name__
             else Unavailable(message, hint)
         )
+
+
+def merged_layers(count: int) -> int:
+    """How many of an image's layers, from the lowest, share one disk."""
+    return count - MAX_LAYER_DISKS + 1 if count > MAX_LAYER_DISKS else 0
 
 
 def _check_digests(layers: Sequence[LayerBlob], answer: Answer, first: int) -> None:

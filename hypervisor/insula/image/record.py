@@ -48,8 +48,8 @@ class Image:
         """The config's history, oldest first."""
         return self.config.history
 
-    def with_tags(self, tags: tuple[str, ...]) -> "Image":
-        return replace(self, repo_tags=tags)
+    def with_names(self, tags: tuple[str, ...], digests: tuple[str, ...]) -> "Image":
+        return replace(self, repo_tags=tags, repo_digests=digests)
 
     def to_document(self) -> dict[str, Any]:
         """The record's form in the database."""
@@ -91,25 +91,29 @@ def image_from_document(config: ImageConfig, document: dict[str, Any]) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What one tag names: an image for each platform, and the digest of their index, or empty."""
+    """What one name, with a tag or pinned to a digest, stands for: an image for each platform, the digest of their
+    index, or empty, and the blobs that the index names beside images (attestations)."""
 
     platforms: dict[str, str]
     digest: str = ""
+    attached: tuple[str, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
-        return {"platforms": self.platforms, "digest": self.digest}
+        return {"platforms": self.platforms, "digest": self.digest, "attached": list(self.attached)}
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """An image whose blobs are stored, before it is one. tags: canonical; digest: of the index it was in;
-    beside: its tags keep their images of other platforms."""
+    """An image whose blobs are stored, before it is one. tags: canonical, or pinned to a digest; digest: of the index
+    it was in; attached: blobs of that index beside its images; beside: its tags keep their images of other
+    platforms."""
 
     config: bytes
     layers: tuple[str, ...]
     tags: tuple[str, ...] = ()
     manifest: str = ""
     digest: str = ""
+    attached: tuple[str, ...] = ()
     parent: str = ""
     comment: str = ""
     beside: bool = False

@@ -51,6 +51,11 @@ class Reference:
         return self.name + self._suffix
 
     @property
+    def pinned(self) -> str:
+        """docker.io/library/busybox@sha256:…"""
+        return f"{self.name}@{self.digest}"
+
+    @property
     def familiar_name(self) -> str:
         """busybox"""
         if self.domain != DEFAULT_DOMAIN:
@@ -103,6 +108,11 @@ def _split_domain(text: str) -> tuple[str, str]:
     if domain == DEFAULT_DOMAIN and "/" not in path:
         path = OFFICIAL + path
     return domain, path
+
+
+def is_domain(text: str) -> bool:
+    """Whether it can be a registry's host, with or without a port."""
+    return len(text) < NAME_MAX and _DOMAIN.fullmatch(text) is not None
 
 
 def find_id_prefix(text: str) -> str | None:

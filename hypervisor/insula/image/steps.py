@@ -104,7 +104,7 @@ class Steps:
             )
             image = replace(image, disks=disks, disk_size=disk_size, size=disk_size + blobs)
             if image.id in self._catalog.images and self._catalog.images[image.id].disks != disks:
-                await self._save(image.with_tags(()))
+                await self._save(image.with_names((), ()))
         return self._catalog.shown(image)
 
     async def is_whole(self, image: Image) -> bool:

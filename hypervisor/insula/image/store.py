@@ -15,17 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from insula.database import Database, Transaction
-from insula.errors import Conflict, InvalidArgument, Unavailable
+from insula.errors import InvalidArgument, Unavailable
 from insula.events import Event, EventBus
 from insula.image.archive import Loaded, LoadEvent, LoadProgress, read_archive
 from insula.image.blobs import BlobStore
-from insula.image.catalog import Catalog, no_such_image
+from insula.image.catalog import Catalog, in_use_by_container, no_such_image
 from insula.image.change import Change, make_imported_config
 from insula.image.disk import DiskStore, LayerBlob
 from insula.image.intake import ARCHIVE_MAX, receive
 from insula.image.jail import JailLimits
 from insula.image.layer import Limits
+from insula.image.leftovers import Leftovers
 from insula.image.manifest import parse_config
+from insula.image.packing import pack
 from insula.image.record import IMAGE, TAG, Image, NewImage, Removed, Rootfs, Tag, image_from_document
 from insula.image.reference import parse_platform, parse_reference
 from insula.image.steps import Steps
@@ -50,33 +52,36 @@ class ImageStore:
         self._database = database
         self._events = events
         self._limits = limits or Limits()
-        self._blobs = BlobStore(paths)
-        self._disks = DiskStore(paths, self._blobs, self._limits, jail_limits or JailLimits())
-        self._catalog = Catalog()
+        self.blobs = BlobStore(paths)
+        self._disks = DiskStore(paths, self.blobs, self._limits, jail_limits or JailLimits())
+        self.catalog = Catalog()
+        self.leftovers = Leftovers(database)
         self._held: Counter[str] = Counter()  # disks of open rootfs
         self._gate = asyncio.Lock()
         self._writers = 0
         self._sweep_due = False
-        self.steps = Steps(self._blobs, self._disks, self._catalog, database, self._writing)
+        self.steps = Steps(self.blobs, self._disks, self.catalog, database, self.writing)
 
     async def open(self) -> None:
         """Reads the records and removes what an earlier daemon left unfinished."""
-        await in_thread(self._blobs.make)
-        await in_thread(self._blobs.remove_staged)
+        await in_thread(self.blobs.make)
+        await in_thread(self.blobs.remove_staged)
+        await self.leftovers.open()
         images, tags = await self._database.run(lambda t: (t.all(IMAGE), t.all(TAG)))
         for id, document in images.items():
             try:
-                config = parse_config(await self._blobs.read(id))
+                config = parse_config(await self.blobs.read(id))
                 if config.id != id:
                     raise InvalidArgument(f"its config has the digest {config.id}")
             except (Unavailable, InvalidArgument) as error:
                 log.warning("the image %s is damaged and left out: %s", id, error)
                 continue
-            self._catalog.images[id] = image_from_document(config, document)
+            self.catalog.images[id] = image_from_document(config, document)
         for name, document in tags.items():
-            known = {p: id for p, id in document["platforms"].items() if id in self._catalog.images}
+            known = {p: id for p, id in document["platforms"].items() if id in self.catalog.images}
             if known:
-                self._catalog.tags[name] = Tag(known, document["digest"])
+                attached = tuple(document.get("attached", ()))
+                self.catalog.tags[name] = Tag(known, document["digest"], attached)
         await self._sweep()
 
     async def close(self) -> None:
@@ -87,23 +92,23 @@ class ImageStore:
 
     def find(self, reference: str, platform: str | None = None) -> Image:
         """The image that a reference or id names. Raises NotFound, InvalidArgument. See Catalog.find."""
-        return self._catalog.find(reference, platform)
+        return self.catalog.find(reference, platform)
 
     def list(
         self, filters: Mapping[str, Sequence[str]] | None = None, *, every: bool = False
     ) -> tuple[Image, ...]:
         """Images, newest first. filters: as `docker images --filter`; every: a build's steps too. Raises
         InvalidArgument."""
-        return tuple(self._catalog.list(filters or {}, every=every))
+        return tuple(self.catalog.list(filters or {}, every=every))
 
     def platforms(self, reference: str) -> tuple[str, ...]:
         """The platforms that a reference has. Raises NotFound, InvalidArgument."""
-        return tuple(sorted(self._catalog.candidates(reference)))
+        return tuple(sorted(self.catalog.candidates(reference)))
 
     async def usage(self) -> ImagesUsage:
         """What all images take of the disk."""
-        images = list(self._catalog.images.values())
-        return await in_thread(measure_images, images, self._disks.folder, self._blobs.folder)
+        images = list(self.catalog.images.values())
+        return await in_thread(measure_images, images, self._disks.folder, self.blobs.folder)
 
     # -- additions
 
@@ -114,11 +119,11 @@ class ImageStore:
 
         platform: keep only this one. Raises InvalidArgument, Unavailable."""
         wanted = parse_platform(platform) if platform else None
-        async with self._writing():
-            async with self._blobs.staging() as path, self._blobs.staging() as plain:
+        async with self.writing():
+            async with self.blobs.staging() as path, self.blobs.staging() as plain:
                 await receive(stream, path, ARCHIVE_MAX)
                 yield LoadProgress("Reading archive")
-                new = await read_archive(path, plain, self._blobs, self._disks.diff_id, wanted)
+                new = await read_archive(path, plain, self.blobs, self._disks.diff_id, wanted)
             images = []
             for number, item in enumerate(new, 1):
                 yield LoadProgress("Making disks", current=number, total=len(new))
@@ -128,24 +133,24 @@ class ImageStore:
         for tag in tags:
             name = parse_reference(tag).familiar
             id = self.find(tag).id
-            self._publish("load", id, name)
+            self.publish("load", id, name)
             yield Loaded(id, name)
         for image in images:
-            if not self._catalog.tags_of(image.id):
-                self._publish("load", image.id, image.id)
+            if not self.catalog.tags_of(image.id):
+                self.publish("load", image.id, image.id)
                 yield Loaded(image.id)
 
     async def import_(self, stream: AsyncIterator[bytes], change: Change) -> Image:
         """`docker import`: one layer out of a root file system's tar. Raises InvalidArgument, Unavailable."""
         make_imported_config(change, "sha256:" + 64 * "0")  # refuses wrong changes before reading
-        async with self._blobs.staging() as path:
+        async with self.blobs.staging() as path:
             await receive(stream, path, ARCHIVE_MAX)
             return await self.import_file(path, change)
 
     async def import_file(self, path: Path, change: Change) -> Image:
         """As `import_`, from a file of this host that the store does not keep."""
         tag = parse_reference(change.reference).canonical if change.reference else ""
-        async with self._writing():
+        async with self.writing():
             layer = await in_thread(self._store_file, path)
             diff_id = await self._disks.diff_id(layer, "the root file system")
             config = make_imported_config(change, diff_id)
@@ -153,7 +158,7 @@ class ImageStore:
             item = NewImage(config, (layer,), tags, comment=change.message, beside=change.beside)
             image = await self._make_image(item)
             await self._commit([(item, image)])
-        self._publish("import", image.id, change.reference or image.id)
+        self.publish("import", image.id, change.reference or image.id)
         return self.find(image.id)
 
     async def commit(
@@ -167,9 +172,9 @@ class ImageStore:
         """An image of another one's layers, which the caller holds, and one more, a tar. make_config: the config, by
         the layer's diff_id. Raises InvalidArgument, Unavailable."""
         tags = (parse_reference(reference).canonical,) if reference else ()
-        async with self._blobs.staging() as path:
+        async with self.blobs.staging() as path:
             await receive(layer, path, ARCHIVE_MAX)
-            async with self._writing():
+            async with self.writing():
                 blob = await in_thread(self._store_file, path)
                 diff_id = await self._disks.diff_id(blob, "the container's changes")
                 layers = (*(known.digest for known in parent.layers), blob)
@@ -177,7 +182,7 @@ class ImageStore:
                 image = await self._make_image(item)
                 await self._commit([(item, image)])
         if reference:
-            self._publish("tag", image.id, parse_reference(reference).familiar)
+            self.publish("tag", image.id, parse_reference(reference).familiar)
         return self.find(image.id)
 
     async def add_images(
@@ -187,20 +192,35 @@ class ImageStore:
         the references keep their images of other platforms.
 
         Raises InvalidArgument, Unavailable."""
-        async with self._writing():
+        async with self.writing():
             pairs = []
             for config, files, references in items:
                 layers = [await in_thread(self._store_file, file) for file in files]
                 tags = tuple(parse_reference(reference).canonical for reference in references)
                 item = NewImage(config, tuple(layers), tags, beside=True)
-                await in_thread(self._blobs.write_bytes, config)
+                await in_thread(self.blobs.write_bytes, config)
                 pairs.append((item, await self._make_image(item)))
             await self._commit(pairs)
         return tuple(self.find(image.id) for _, image in pairs)
 
+    async def add(self, items: Sequence[NewImage]) -> tuple[Image, ...]:
+        """Images of stored blobs, in one transaction; for whoever is `writing`. Raises InvalidArgument."""
+        images = [await self._make_image(item) for item in items]
+        await self._commit(list(zip(items, images, strict=True)))
+        await self.leftovers.forget({digest for image in images for digest in image.blobs()})
+        return tuple(self.catalog.shown(image) for image in images)
+
+    async def pack(self, image: Image, told: Callable[[str, int, int], None]) -> Image:
+        """The image with a manifest, fit to be pushed; for whoever is `writing`. See packing.py."""
+        return await pack(image, self.blobs, self.catalog, self._database, told)
+
+    async def prepare_disk(self, layer: LayerBlob, index: int, count: int) -> None:
+        """Makes the disk of one layer of `count`, if it gets one of its own: what `add` will want."""
+        await self._disks.prepare(layer, index, count)
+
     def _store_file(self, path: Path) -> str:
         with path.open("rb") as file:
-            return self._blobs.copy_from(file, path.stat().st_size, None, "the layer")
+            return self.blobs.copy_from(file, path.stat().st_size, None, "the layer")
 
     async def _make_image(self, item: NewImage) -> Image:
         """The image of stored blobs, with its disks made."""
@@ -209,7 +229,7 @@ class ImageStore:
             raise InvalidArgument(
                 f"the image's config names {len(config.diff_ids)} layers, its manifest {len(item.layers)}"
             )
-        await in_thread(self._blobs.write_bytes, item.config)
+        await in_thread(self.blobs.write_bytes, item.config)
         layers = tuple(LayerBlob(*pair) for pair in zip(item.layers, config.diff_ids, strict=True))
         disks = await self._disks.make(layers)
         disk_size = await in_thread(self._disks.size, disks)
@@ -217,17 +237,18 @@ class ImageStore:
             id=config.id, config=config, layers=layers, disks=disks, size=0, disk_size=disk_size,
             loaded_at=time.time_ns(), manifest=item.manifest, parent=item.parent, comment=item.comment,
         )  # fmt: skip
-        return replace(image, size=disk_size + await in_thread(self._blobs.size, image.blobs()))
+        return replace(image, size=disk_size + await in_thread(self.blobs.size, image.blobs()))
 
     async def _commit(self, pairs: Sequence[tuple[NewImage, Image]]) -> None:
         """Writes all records, then shows them. Images of one operation under one tag are its platforms."""
         tags: dict[str, Tag] = {}
         for item, image in pairs:
             for name in item.tags:
-                kept = self._catalog.tags.get(name, Tag({})) if item.beside else Tag({})
+                kept = self.catalog.tags.get(name, Tag({})) if item.beside else Tag({})
                 before = tags.get(name, kept)
                 platforms = {**before.platforms, str(image.platform): image.id}
-                tags[name] = Tag(platforms, item.digest or before.digest)
+                attached = item.attached or (before.attached if before.digest == item.digest else ())
+                tags[name] = Tag(platforms, item.digest or before.digest, attached)
 
         def write(transaction: Transaction) -> None:
             for _, image in pairs:
@@ -237,8 +258,8 @@ class ImageStore:
 
         await self._database.run(write)
         for _, image in pairs:
-            self._catalog.images[image.id] = image
-        self._catalog.tags.update(tags)
+            self.catalog.images[image.id] = image
+        self.catalog.tags.update(tags)
 
     # -- names and removal
 
@@ -249,11 +270,20 @@ class ImageStore:
         if reference.digest:
             raise InvalidArgument("refusing to create a tag with a digest reference")
         if isinstance(source, str):
-            source = tuple(self._catalog.candidates(source).values())
-        tag = Tag({str(image.platform): image.id for image in source})
-        await self._database.run(lambda t: t.put(TAG, reference.canonical, tag.to_document()))
-        self._catalog.tags[reference.canonical] = tag
-        self._publish("tag", self.find(target).id, reference.familiar)
+            found = self.catalog.find_tag(source)
+            tag = found[1] if found else Tag({p: i.id for p, i in self.catalog.candidates(source).items()})
+        else:
+            tag = Tag({str(image.platform): image.id for image in source})
+        await self.name(reference.canonical, tag)
+        self.publish("tag", self.find(target).id, reference.familiar)
+
+    async def name(self, canonical: str, tag: Tag) -> None:
+        """Lets a canonical name, with a tag or pinned to a digest, stand for these images."""
+        await self._database.run(lambda t: t.put(TAG, canonical, tag.to_document()))
+        if all(id in self.catalog.images for id in tag.platforms.values()):
+            self.catalog.tags[canonical] = tag
+        else:  # removed meanwhile
+            await self._database.run(lambda t: t.delete(TAG, canonical))
 
     async def remove(
         self,
@@ -267,51 +297,41 @@ class ImageStore:
         that it was built from.
 
         in_use: ids of images that containers use. Raises NotFound, Conflict, InvalidArgument."""
-        found = self._catalog.find_tag(reference)
+        found = self.catalog.find_tag(reference)
         if found:
             names = [found[0].canonical]
+            if not found[0].digest:
+                names += self.catalog.pinned_alone(found[0])
             ids = sorted(set(found[1].platforms.values()))
-            unnamed = [id for id in ids if self._catalog.tags_of(id) == names]
+            unnamed = [id for id in ids if set(self.catalog.tags_of(id)) <= set(names)]
             used = [id for id in unnamed if id in in_use]
             if used and not force:
-                raise _in_use(reference, used[0], "must force")
+                raise in_use_by_container(reference, used[0], "must force")
             deleted = [id for id in unnamed if id not in in_use]
         else:
-            image = self._catalog.find_by_id(reference)
+            image = self.catalog.find_by_id(reference)
             if image is None:
                 raise no_such_image(reference)
-            names = list(self._names_to_remove(image, reference, force, in_use))
+            names = list(self.catalog.names_to_remove(image, reference, force, in_use))
             ids = deleted = [image.id]
-        deleted += self._catalog.lonely_parents(deleted, in_use) if parents else []
-        await self._delete(names, deleted)
+        deleted += self.catalog.lonely_parents(deleted, in_use) if parents else []
+        await self._delete(
+            names, deleted, whole=found is not None and found[1] is self.catalog.tags.get(names[0])
+        )
         removed = [Removed(untagged=parse_reference(name).familiar) for name in names]
         for name in names:
-            self._publish("untag", (deleted or ids)[0], parse_reference(name).familiar)
+            self.publish("untag", (deleted or ids)[0], parse_reference(name).familiar)
         for id in deleted:
-            self._publish("delete", id, id)
+            self.publish("delete", id, id)
         return (*removed, *(Removed(deleted=id) for id in deleted))
 
-    def _names_to_remove(
-        self, image: Image, reference: str, force: bool, in_use: set[str] | frozenset[str]
-    ) -> tuple[str, ...]:
-        """All tags of an image that is removed by its id. Raises Conflict."""
-        if image.id in in_use:
-            raise _in_use(reference, image.id, "cannot be forced")
-        names = self._catalog.tags_of(image.id)
-        if len({parse_reference(name).name for name in names}) > 1 and not force:
-            raise Conflict(
-                f"conflict: unable to delete {reference} (must be forced) - "
-                "image is referenced in multiple repositories"
-            )
-        return tuple(names)
-
-    async def _delete(self, names: Sequence[str], ids: Sequence[str]) -> None:
-        """Removes tags (from an image removed by id: only its platform) and images, in one transaction."""
+    async def _delete(self, names: Sequence[str], ids: Sequence[str], *, whole: bool) -> None:
+        """Removes tags, or only those of their platforms that are deleted, and images, in one transaction."""
         gone = set(ids)
         rest: dict[str, Tag] = {}
         for name in names:
-            platforms = self._catalog.tags[name].platforms
-            if len(names) and not set(platforms.values()) <= gone and gone:
+            platforms = self.catalog.tags[name].platforms
+            if not whole and gone and not set(platforms.values()) <= gone:
                 kept = {platform: id for platform, id in platforms.items() if id not in gone}
                 rest[name] = Tag(kept)
 
@@ -326,10 +346,10 @@ class ImageStore:
 
         await self._database.run(write)
         for name in names:
-            del self._catalog.tags[name]
-        self._catalog.tags.update(rest)
+            del self.catalog.tags[name]
+        self.catalog.tags.update(rest)
         for id in ids:
-            del self._catalog.images[id]
+            del self.catalog.images[id]
         await self._sweep()
 
     # -- root file systems
@@ -354,7 +374,7 @@ class ImageStore:
     # -- garbage
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[None]:
+    async def writing(self) -> AsyncIterator[None]:
         """While blobs or disks are added: nothing is collected. After a failure, what was added is."""
         async with self._gate:
             self._writers += 1
@@ -375,20 +395,14 @@ class ImageStore:
                 self._sweep_due = True
                 return
             self._sweep_due = False
-            images = list(self._catalog.images.values())
+            images = list(self.catalog.images.values())
             blobs = {digest for image in images for digest in image.blobs()}
-            blobs |= {tag.digest for tag in self._catalog.tags.values()}
+            blobs |= {digest for tag in self.catalog.tags.values() for digest in (tag.digest, *tag.attached)}
+            blobs |= await self.leftovers.forget(blobs)
             disks = {name for image in images for name in image.disks}
             disks |= {name for name, count in self._held.items() if count > 0}
-            await in_thread(self._blobs.remove_others, blobs)
+            await in_thread(self.blobs.remove_others, blobs)
             await in_thread(self._disks.remove_others, disks)
 
-    def _publish(self, action: str, id: str, name: str) -> None:
+    def publish(self, action: str, id: str, name: str) -> None:
         self._events.publish(Event("image", action, id, {"name": name}))
-
-
-def _in_use(reference: str, id: str, force: str) -> Conflict:
-    return Conflict(
-        f"conflict: unable to remove {reference} ({force}) - a container is using its image {id[7:19]}",
-        "remove the container first",
-    )

@@ -129,9 +129,9 @@ def test_attach_and_detach_exclude_each_other() -> None:
         document("-d", "-a", "stdout", "x", detach=True)
 
 
-def test_there_is_nothing_to_pull_from() -> None:
-    with pytest.raises(UsageFailure, match="no registries"):
-        query(options("--pull", "always", "x"))
+def test_pull_is_one_of_three_words() -> None:
+    with pytest.raises(UsageFailure, match="always, missing or never"):
+        query(options("--pull", "often", "x"))
 
 
 @pytest.mark.parametrize(

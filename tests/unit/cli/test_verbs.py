@@ -51,6 +51,13 @@ async def test_a_program_that_cannot_run(real: Any, program: str, status: int) -
 
 async def test_an_unknown_image(real: Any) -> None:
     ran = await real.insula("run", "nothing")
+    denied = "insula: pull access denied for nothing, repository does not exist\n"
+    assert (ran.status, ran.out, ran.err) == (
+        125,
+        "",
+        f"Unable to find image 'nothing:latest' locally\n{denied}",
+    )
+    ran = await real.insula("run", "--pull", "never", "nothing")
     assert (ran.status, ran.out, ran.err) == (125, "", "insula: No such image: nothing\n")
 
 

@@ -39,14 +39,14 @@ async def test_one_converter_for_all_who_ask(disks: DiskStore, blobs: BlobStore)
 
     async def watch() -> None:
         while True:
-            running.update(disks._running)
-            assert len(disks._running) <= 1
+            running.update(disks._conversions.running)
+            assert len(disks._conversions.running) <= 1
             await asyncio.sleep(0)
 
     watcher = asyncio.create_task(watch())
     made = await asyncio.gather(*(disks.make([layer]) for _ in range(10)))
     watcher.cancel()
-    assert len(set(made)) == 1 and len(running) == 1 and not disks._running
+    assert len(set(made)) == 1 and len(running) == 1 and not disks._conversions.running
 
 
 async def test_of_two_who_ask_one_may_leave(disks: DiskStore, blobs: BlobStore, paths: Paths) -> None:
@@ -61,7 +61,7 @@ async def test_of_two_who_ask_one_may_leave(disks: DiskStore, blobs: BlobStore, 
     third.cancel()
     with pytest.raises(asyncio.CancelledError):
         await third
-    assert not disks._running and not list(paths.staging.iterdir())
+    assert not disks._conversions.running and not list(paths.staging.iterdir())
     assert [path.name for path in paths.layer_disks.iterdir()] == [name]
 
 
