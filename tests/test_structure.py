@@ -14,6 +14,7 @@ BASE = {
     "errors",
     "events",
     "paths",
+    "run_folder",
     "process",
     "database",
     "packages",
@@ -29,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = dict.fromkeys(BASE | PARTS, BASE) | {
     "build": BASE | PARTS | {"guest", "container"},
     "api": BASE | {"container", "build", "image", "network", "volume"},
     "daemon": BASE | PARTS | {"guest", "container", "build", "api"},
-    "cli": {"paths", "patterns"},
+    "cli": {"paths", "patterns", "run_folder"},
     "__main__": {"cli", "daemon"},
     "__init__": set(),
 }
