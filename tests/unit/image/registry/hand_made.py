@@ -25,6 +25,11 @@ QUICK = Patience(pause=0.01, pause_most=0.01)
 """Pauses between tries cost a test nothing; how long it waits for an answer stays as it is."""
 
 
+def gzipped(data: bytes) -> bytes:
+    """The same bytes at any time."""
+    return gzip.compress(data, mtime=0)
+
+
 @dataclass
 class Made:
     """An image by hand: documents and blobs, by digest."""
@@ -45,7 +50,7 @@ class Made:
         return {"digest": self.top, "size": len(data), "mediaType": kind}
 
     def image(
-        self, layers: list[bytes], architecture: str = "amd64", compress: Callable[[bytes], bytes] = gzip.compress,
+        self, layers: list[bytes], architecture: str = "amd64", compress: Callable[[bytes], bytes] = gzipped,
         layer_kind: str = GZIP_LAYER, config: dict[str, Any] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         document = {"architecture": architecture, "os": "linux", "config": config or {},

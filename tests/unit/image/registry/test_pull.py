@@ -1,12 +1,11 @@
 """Pulls from a real registry: words, digests, platforms, compressions, and what an interrupted one leaves."""
 
 import asyncio
-import gzip
 from collections.abc import Callable
 
 import pytest
 import zstandard
-from hand_made import QUICK, Made, pull, push, statuses, tar_of
+from hand_made import QUICK, Made, gzipped, pull, push, statuses, tar_of
 from image_tars import read_file
 from relay import open_relay
 
@@ -179,7 +178,7 @@ async def test_some_platforms_go_back_under_their_index_where_the_others_are(
     [
         ("application/vnd.oci.image.layer.v1.tar+zstd", zstandard.ZstdCompressor().compress),
         ("application/vnd.oci.image.layer.v1.tar", bytes),
-        ("application/vnd.docker.image.rootfs.diff.tar.gzip", gzip.compress),
+        ("application/vnd.docker.image.rootfs.diff.tar.gzip", gzipped),
     ],
 )
 async def test_compressions(
