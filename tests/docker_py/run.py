@@ -46,7 +46,6 @@ LEFT_OUT: dict[str, str] = {
     "BuildTest::test_build_in_context_dockerfile": AT_ONCE,
     "BuildTest::test_build_in_context_nested_dockerfile": AT_ONCE,
     "BuildTest::test_build_out_of_context_dockerfile": AT_ONCE,
-    "BuildTest::test_build_with_network_mode": "needs a running container to be connected to a network",
     "BuildTest::test_build_streaming": "adds a file of an address in the internet that is no longer there",
 }
 """The beginning of a test's name (class::test), and why it is left out."""

@@ -60,6 +60,16 @@ class Catalog:
             if name.startswith(f"{removed.name}@") and set(tag.platforms.values()) <= gone
         ]
 
+    def narrowed(self, names: Iterable[str], gone: set[str]) -> dict[str, Tag]:
+        """Those of some names that stand for other images too than these, as they are without them."""
+        rest: dict[str, Tag] = {}
+        for name in names:
+            platforms = self.tags[name].platforms
+            kept = {platform: id for platform, id in platforms.items() if id not in gone}
+            if kept:
+                rest[name] = Tag(kept)
+        return rest
+
     def names_to_remove(
         self, image: Image, reference: str, force: bool, in_use: set[str] | frozenset[str]
     ) -> tuple[str, ...]:

@@ -304,8 +304,7 @@ class ImageStore:
                 names += self.catalog.pinned_alone(found[0])
             ids = sorted(set(found[1].platforms.values()))
             unnamed = [id for id in ids if set(self.catalog.tags_of(id)) <= set(names)]
-            used = [id for id in unnamed if id in in_use]
-            if used and not force:
+            if not force and (used := [id for id in unnamed if id in in_use]):
                 raise in_use_by_container(reference, used[0], "must force")
             deleted = [id for id in unnamed if id not in in_use]
         else:
@@ -315,9 +314,8 @@ class ImageStore:
             names = list(self.catalog.names_to_remove(image, reference, force, in_use))
             ids = deleted = [image.id]
         deleted += self.catalog.lonely_parents(deleted, in_use) if parents else []
-        await self._delete(
-            names, deleted, whole=found is not None and found[1] is self.catalog.tags.get(names[0])
-        )
+        whole = found is not None and found[1] is self.catalog.tags.get(names[0])
+        await self._delete(names, deleted, whole=whole)
         removed = [Removed(untagged=parse_reference(name).familiar) for name in names]
         for name in names:
             self.publish("untag", (deleted or ids)[0], parse_reference(name).familiar)
@@ -327,13 +325,7 @@ class ImageStore:
 
     async def _delete(self, names: Sequence[str], ids: Sequence[str], *, whole: bool) -> None:
         """Removes tags, or only those of their platforms that are deleted, and images, in one transaction."""
-        gone = set(ids)
-        rest: dict[str, Tag] = {}
-        for name in names:
-            platforms = self.catalog.tags[name].platforms
-            if not whole and gone and not set(platforms.values()) <= gone:
-                kept = {platform: id for platform, id in platforms.items() if id not in gone}
-                rest[name] = Tag(kept)
+        rest = {} if whole or not ids else self.catalog.narrowed(names, set(ids))
 
         def write(transaction: Transaction) -> None:
             for name in names:
@@ -395,7 +387,7 @@ class ImageStore:
                 self._sweep_due = True
                 return
             self._sweep_due = False
-            images = list(self.catalog.images.values())
+            images = self.catalog.images.values()
             blobs = {digest for image in images for digest in image.blobs()}
             blobs |= {digest for tag in self.catalog.tags.values() for digest in (tag.digest, *tag.attached)}
             blobs |= await self.leftovers.forget(blobs)
