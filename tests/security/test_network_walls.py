@@ -370,6 +370,17 @@ async def test_the_way_to_the_host_is_its_holders_alone(walls: Walls) -> None:
     assert await knock("10.9.0.1", 4023) == await knock("10.9.0.1", PORT) == []
 
 
+async def test_addresses_are_told_names(walls: Walls) -> None:
+    gateway = await walls.mac_of(LEFT)
+    question = DNSRecord.question(ip_address(B.four).reverse_pointer, "PTR").pack()
+    walls.devices["a"].send(datagram(A.mac, gateway, (A.four, "10.9.0.1"), (5000, 53), question))
+    async with asyncio.timeout(SECONDS):
+        came = await walls.devices["a"].receive_until(
+            lambda f: f[12:14] == struct.pack("!H", IPV4) and f[23] == UDP
+        )
+    assert [str(answer.rdata) for answer in DNSRecord.parse(came[-1][42:]).rr] == ["b."]
+
+
 async def test_names_are_answered_over_ipv6_and_rubbish_is_not(walls: Walls) -> None:
     gateway = await walls.mac_of(LEFT)
     for rubbish in (b"", b"\0" * 11, b"\xff" * 200, DNSRecord.question("a").pack()[:-2], b"\0" * 1400):

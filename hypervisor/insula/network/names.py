@@ -4,6 +4,7 @@ Pure but for the turn: a question as bytes and who asks in, an answer or "ask th
 no answer. Who asks is told by the source address, which the tap's rules hold it to.
 """
 
+import encodings.idna  # noqa: F401 - dnslib encodes names of answers by it, when its file may be out of netd's reach
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
