@@ -46,9 +46,10 @@ def emptied(daemon: DaemonProcess) -> Iterator[DaemonProcess]:
     before = {image["Id"] for image in daemon.request("GET", "/images/json?all=1").json()}
     yield daemon
     daemon.request("POST", "/build/prune?all=1")
-    while left := [i for i in daemon.request("GET", "/images/json").json() if i["Id"] not in before]:
-        for image in left:
+    for image in daemon.request("GET", "/images/json").json():
+        if image["Id"] not in before:
             daemon.request("DELETE", f"/images/{image['Id']}?force=1")
+    daemon.request("POST", "/build/prune?all=1")
 
 
 def test_the_stream_word_for_word(emptied: DaemonProcess) -> None:
