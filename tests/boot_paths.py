@@ -22,6 +22,7 @@ from pathlib import Path
 
 from insula.agent.boot_document import BootDocument
 from insula.config import Config
+from insula.guest.blank_disk import copy_sparse
 from insula.guest.forge import Forge
 from insula.guest.rehearsal import open_stage
 from insula.machine.jail import open_jail_root
@@ -130,7 +131,8 @@ def _furnish(source: Path, target: Path) -> None:
 
 def _make_users(home: Path, user: int) -> None:
     """Its files are the user's own from now on, and no links to another's."""
-    shutil.copytree(home, staged := home.with_name("staged"))  # follows the link to the packages
+    # follows the link to the packages
+    shutil.copytree(home, staged := home.with_name("staged"), copy_function=_copy)
     shutil.rmtree(home)
     staged.rename(home)
     give(home, user)
@@ -140,6 +142,14 @@ def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system
+        _copy(source, target)
+
+
+def _copy(source: str, target: str) -> None:
+    """Disks are sparse, of 64 GiB."""
+    if source.endswith(".ext4"):
+        copy_sparse(Path(source), Path(target))
+    else:
         shutil.copy2(source, target)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 import urllib.request
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+PROGRAM = Path(sys.executable).with_name("docker-registry")  # images/setup puts it there
 USER, PASSWORD = "alice", "secret"
 HTPASSWD = f"{USER}:$2b$05$LmNf7pAQy.tco080hMzYkeSrPiEMH8jt5kCzoOZvs5MAPPtIfyWOS\n"  # bcrypt of PASSWORD
 CONFIG = """version: 0.1
@@ -77,7 +79,7 @@ def open_registry(*, login: bool = False) -> Iterator[Registry]:
             config += f'auth: {{htpasswd: {{realm: here, path: "{folder}/htpasswd"}}}}\n'
         (folder / "config.yml").write_text(config)
         child = subprocess.Popen(
-            ["docker-registry", "serve", folder / "config.yml"], stdin=subprocess.DEVNULL,
+            [PROGRAM, "serve", folder / "config.yml"], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         )  # fmt: skip
         reader = threading.Thread(target=child.communicate)  # what nobody reads would fill the pipe

@@ -165,7 +165,7 @@ def test_an_absent_platform_says_which_there_are(docker: Words) -> None:
         {"Image": "busybox"},
     )
     refused(docker, 400, "", "POST", f"{CREATE}?platform=nonsense/../x", {"Image": "busybox"})
-    said = docker.fail(125, "run", "--rm", "--platform", "linux/s390x", "busybox")
+    said = docker.fail(125, "run", "--rm", "--pull", "never", "--platform", "linux/s390x", "busybox")
     assert "linux/amd64" in said
 
 
