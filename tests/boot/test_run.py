@@ -544,7 +544,9 @@ def test_version_and_info(docker: Words) -> None:
     assert version["Server"]["Os"] == "linux" and version["Server"]["ApiVersion"]
     docker.sleeper()
     info = json.loads(docker.succeed("info", "--format", "{{json .}}"))
-    assert (info["Containers"], info["ContainersRunning"], info["Images"]) == (1, 1, len(PLATFORMS))
+    images = docker.daemon.request("GET", "/images/json").json()  # those of other tests too
+    assert (info["Containers"], info["ContainersRunning"]) == (1, 1)
+    assert info["Images"] == len(images) >= len(PLATFORMS)
     assert "ERROR" not in docker.succeed("info")
 
 
