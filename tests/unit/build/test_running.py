@@ -9,7 +9,7 @@ SHELL = ("/bin/sh", "-c")
 
 
 def plan(text: str, **secrets: bytes) -> Running:
-    return plan_run(parse(text.encode()).instructions[0], SHELL, secrets, "/work")
+    return plan_run(parse(text.encode()).instructions[0], SHELL, secrets, "/place")
 
 
 def test_three_forms() -> None:
@@ -25,15 +25,15 @@ def test_three_forms() -> None:
 def test_mounts() -> None:
     found = plan("RUN --mount=type=tmpfs,target=cache/x,size=1m --network=none a")
     assert found.offline and found.mounts[0].kind is MountKind.TMPFS
-    assert (found.mounts[0].target, found.mounts[0].data) == ("/work/cache/x", "size=1m")
-    assert found.hidden == {b"work", b"work/cache", b"work/cache/x"}
+    assert (found.mounts[0].target, found.mounts[0].data) == ("/place/cache/x", "size=1m")
+    assert found.hidden == {b"place", b"place/cache", b"place/cache/x"}
 
 
 def test_caches() -> None:
     plain = plan("RUN --mount=type=cache,target=/var/cache/apt,sharing=locked a").caches
     assert plain == (CacheMount("/var/cache/apt", "/var/cache/apt", locked=True),)
     assert plan("RUN --mount=type=cache,id=k,dst=x,ro a").caches == (
-        CacheMount("k", "/work/x", read_only=True),
+        CacheMount("k", "/place/x", read_only=True),
     )
 
 
