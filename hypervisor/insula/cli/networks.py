@@ -1,6 +1,5 @@
 """network create, ls, inspect, rm, prune, connect, disconnect."""
 
-import json
 from typing import Any
 
 from insula.cli.client import path
@@ -8,8 +7,9 @@ from insula.cli.containers_list import read_filters
 from insula.cli.disk import confirm
 from insula.cli.failure import ApiFailure, UsageFailure
 from insula.cli.flags import BOOL, MANY, NUMBER, TEXT, Flag, Options
-from insula.cli.table import ROW, View, clean_line, print_rows, short_id
-from insula.cli.template import Method, parse_template, render
+from insula.cli.inspection import inspect_each
+from insula.cli.table import ROW, View, print_rows, short_id
+from insula.cli.template import Method
 from insula.cli.values import pairs
 from insula.cli.verb import Call, Verb, each
 
@@ -96,21 +96,7 @@ def make_row(network: dict[str, Any], whole: bool) -> ROW:
 
 
 def inspect(call: Call) -> int:
-    form = call.options.text("format")
-    nodes = parse_template(form) if form and form != "json" else None
-    found: list[Any] = []
-
-    def look(name: str) -> None:
-        document = call.client.call("GET", path("networks", name))
-        if nodes is None:
-            found.append(document)
-        else:
-            print(clean_line(render(nodes, document)))
-
-    status = each(call.options.arguments, look)
-    if nodes is None:
-        print(json.dumps(found, indent=None if form else 4, ensure_ascii=False))
-    return status
+    return inspect_each(call, "networks")
 
 
 def remove(call: Call) -> int:
