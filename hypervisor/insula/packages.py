@@ -9,7 +9,6 @@ What the security archive has comes first, and never gives way to something olde
 stay in use, and where there have never been any, `find_gap` says so (docs/decisions/0008).
 """
 
-import asyncio
 import logging
 import os
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from insula import process
 from insula.errors import Internal, NotFound, Unavailable
+from insula.locks import lock_of
 from insula.paths import Paths
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -29,8 +29,6 @@ LISTS_MAX_AGE = 86400.0  # seconds
 RETRY_AGE = 3600.0  # where the lists could not all be had
 
 log = logging.getLogger(__name__)
-
-_locks: dict[Path, asyncio.Lock] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ async def fetch_package(paths: Paths, name: str, architecture: str, suite: str |
     name: a package, or a meta-package's name for `find_dependency`; architecture: Debian's word ('amd64').
     Raises NotFound if the suite has no such package, Unavailable if no mirror can be reached."""
     state = await _ready_state(paths, architecture, suite or DEFAULT_SUITE)
-    async with _lock(state):
+    async with lock_of(state):
         shown = await _show(state, name)
         target = state / "debs" / os.path.basename(shown["Filename"])
         if not target.exists():
@@ -60,7 +58,7 @@ async def find_dependency(
 ) -> str:
     """The first dependency of a package that starts with `prefix`: the real kernel behind its meta-package."""
     state = await _ready_state(paths, architecture, suite or DEFAULT_SUITE)
-    async with _lock(state):
+    async with lock_of(state):
         shown = await _show(state, name)
     for alternative in shown.get("Depends", "").replace("|", ",").split(","):
         word = alternative.split("(")[0].strip()
@@ -104,14 +102,10 @@ async def find_mirror(paths: Paths) -> Mirror:
     return Mirror(found["Debian"], found.get("Debian-Security"))
 
 
-def _lock(state: Path) -> asyncio.Lock:
-    return _locks.setdefault(state, asyncio.Lock())
-
-
 async def _ready_state(paths: Paths, architecture: str, suite: str) -> Path:
     """The private apt state of (suite, architecture), its lists fetched at most once a day."""
     state = paths.packages / f"{suite}-{architecture}"
-    async with _lock(state):
+    async with lock_of(state):
         if not _is_fresh(state):
             await _update(paths, state, architecture, suite)
     return state

@@ -19,6 +19,7 @@ from insula.agent.boot_document import BootDocument
 from insula.agent.session import Session
 from insula.errors import Unavailable
 from insula.guest.blank_disk import SIZE, VERSION, copy_sparse, make_blank
+from insula.locks import lock_of
 from insula.machine.machine import Machine
 from insula.machine.platform import Platform
 from insula.paths import SOURCE_ROOT, Paths
@@ -43,11 +44,13 @@ async def open_stage(paths: Paths, platform: Platform) -> Stage:
         )
     content = await asyncio.to_thread(program.read_bytes)
     layer = paths.kernels / f"rehearsal-{hashlib.sha256(content).hexdigest()[:16]}.squashfs"
-    if not layer.exists():
-        await _make_layer(paths, content, layer)
     blank = paths.kernels / f"rehearsal-{VERSION}.ext4"
-    if not blank.exists():
-        await make_blank(blank, SIZE, paths.staging)
+    async with lock_of(layer):
+        if not layer.exists():
+            await _make_layer(paths, content, layer)
+    async with lock_of(blank):
+        if not blank.exists():
+            await make_blank(blank, SIZE, paths.staging)
     return Stage(layer, blank)
 
 

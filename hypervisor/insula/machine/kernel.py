@@ -6,7 +6,6 @@ in dependency order. The initramfs is those modules and the agent. Both lie unde
 everything they were made from, so they are rebuilt exactly when an input changes.
 """
 
-import asyncio
 import hashlib
 import io
 import json
@@ -24,10 +23,12 @@ import zstandard
 
 from insula import packages, process
 from insula.errors import InsulaError, Internal, Unavailable
+from insula.locks import lock_of
 from insula.machine.initramfs import CpioWriter
 from insula.machine.platform import Platform
 from insula.machine.spec import Kernel
 from insula.paths import SOURCE_ROOT, Paths
+from insula.thread import in_thread
 
 FORMAT = "1"
 """Goes into every digest: raise it when this file makes something else from the same inputs."""
@@ -71,14 +72,15 @@ class OwnKernel:
 async def open_kernel(paths: Paths, platform: Platform, own_kernel: OwnKernel | None = None) -> Kernel:
     """The kernel and initramfs of a platform, made if they are not there yet.
 
-    own_kernel: boots instead, with the modules of the platform's only if they are of its very version. Raises
-    Unavailable if the package cannot be had or the agent is not built."""
-    provision = find_provision(paths, platform)
-    if provision is None:
-        provision = await _provision(paths, platform)
-    elif provision.gap:
-        provision = await _catch_up(paths, platform, provision)
-    return await asyncio.to_thread(_initramfs, paths, platform, provision, own_kernel)
+    own_kernel: boots instead, with the modules of the platform's only if they are of its very version. Made once,
+    however many ask. Raises Unavailable if the package cannot be had or the agent is not built."""
+    async with lock_of(paths.kernels / platform.debian):
+        provision = find_provision(paths, platform)
+        if provision is None:
+            provision = await _provision(paths, platform)
+        elif provision.gap:
+            provision = await _catch_up(paths, platform, provision)
+        return await in_thread(_initramfs, paths, platform, provision, own_kernel)
 
 
 def find_provision(paths: Paths, platform: Platform) -> Provision | None:
@@ -118,14 +120,14 @@ async def _provision(paths: Paths, platform: Platform) -> Provision:
     deb = await packages.fetch_package(paths, real, platform.debian, platform.suite)
     gap = await packages.find_gap(paths, platform.debian, platform.suite)
     work = paths.staging / f"kernel-{platform.debian}"
-    await asyncio.to_thread(shutil.rmtree, work, True)
+    await in_thread(shutil.rmtree, work, True)
     await process.run([process.tool("dpkg-deb"), "-x", str(deb), str(work)], timeout=120)
     if not (work / "lib").exists():  # packages of Debian 13 and newer
         (work / "lib").symlink_to("usr/lib")
-    version = next((work / "lib" / "modules").iterdir()).name
+    version = _only(work / "lib" / "modules", "*").name
     await process.run([process.tool("depmod"), "-b", str(work), version], timeout=120)
     record = {"inputs": _inputs(platform), "version": version, "package": deb.name, "gap": gap}
-    await asyncio.to_thread(_keep, paths, platform, work, deb, record)
+    await in_thread(_keep, paths, platform, work, deb, record)
     made = find_provision(paths, platform)
     assert made is not None
     return made
@@ -140,7 +142,7 @@ def _keep(paths: Paths, platform: Platform, work: Path, deb: Path, record: dict[
     shutil.rmtree(made, ignore_errors=True)
     (made / "modules").mkdir(parents=True)
     # Debian's architectures differ in whether theirs is compressed, and so in its name
-    image = next((work / "boot").glob(f"vmlinu[xz]-{version}")).read_bytes()
+    image = _only(work / "boot", f"vmlinu[xz]-{version}").read_bytes()
     (made / "kernel").write_bytes(decompressed_kernel(image) if platform.decompress_kernel else image)
     (made / "kernel").chmod(0o644)
     names = []
@@ -156,6 +158,13 @@ def _keep(paths: Paths, platform: Platform, work: Path, deb: Path, record: dict[
     )
     pointer.rename(paths.kernels / pointer.name)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = list(folder.glob(pattern))
+    if len(found) != 1:
+        raise Internal(f"the kernel package has {len(found)} of {folder.name}/{pattern} instead of one")
+    return found[0]
 
 
 def _module_order(tree: Path, wanted: tuple[str, ...]) -> list[Path]:

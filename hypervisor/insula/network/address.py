@@ -65,7 +65,9 @@ def make_subnet(
     if network.num_addresses < 4:
         raise InvalidArgument(f"invalid subnet {network}: it has no room for a gateway and a container")
     if chosen is None:
-        chosen = next(address for address in _hosts(network) if address not in kept.values())
+        chosen = next((address for address in _hosts(network) if address not in kept.values()), None)
+    if chosen is None:
+        raise InvalidArgument(f"invalid subnet {network}: auxiliary addresses leave none for the gateway")
     return Subnet(network, chosen, within, kept)
 
 

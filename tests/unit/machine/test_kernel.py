@@ -1,6 +1,7 @@
 """What comes out of kernel images and modules: every compression, and what is no kernel; and the kernel's package:
 which one is taken, and when a newer one takes its place."""
 
+import asyncio
 import dataclasses
 import gzip
 import logging
@@ -134,6 +135,20 @@ async def test_a_kernel_without_security_updates_gives_way_as_soon_as_one_has_th
     assert (second.version, second.image.read_bytes()) == ("6.2", b"6.2")
     assert second.digest != first.digest
     assert examine_kernel(paths, PLATFORM).state == "ok"
+
+
+async def test_a_kernel_that_many_ask_for_at_the_same_time_is_made_once(paths: Paths) -> None:
+    found = await asyncio.gather(*(open_kernel(paths, PLATFORM) for _ in range(8)))
+    assert len({(kernel.image, kernel.initramfs, kernel.digest) for kernel in found}) == 1
+    assert found[0].image.read_bytes() == b"6.1"
+    assert not list(paths.staging.iterdir())
+
+
+async def test_a_kernel_package_without_an_image_is_told(mirror: Mirror, paths: Paths) -> None:
+    meta, real = kernel("6.3")
+    mirror.publish("debian", SUITE, [meta, dataclasses.replace(real, files=real.files[1:])])
+    with pytest.raises(Internal, match=r"the kernel package has 0 of boot/vmlinu\[xz\]-6.3 instead of one"):
+        await open_kernel(paths, PLATFORM)
 
 
 async def test_a_kernel_without_security_updates_is_there_without_its_mirror(

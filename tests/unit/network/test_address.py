@@ -34,6 +34,7 @@ def test_an_ipv6_subnet_is_one_of_our_own_prefix() -> None:
         (("192.0.2.0/24", "198.51.100.1"), "invalid gateway"),
         (("192.0.2.0/24", "", "198.51.100.0/28"), "invalid ip-range"),
         (("192.0.2.0/24", "", "", {"a": "198.51.100.9"}), "invalid auxiliary address"),
+        (("192.0.2.0/30", "", "", {"a": "192.0.2.1", "b": "192.0.2.2"}), "leave none for the gateway"),
         (("192.0.2.0/31",), "no room"),
         (("192.0.2.0/24", "gate"), "invalid gateway"),
     ],
