@@ -20,6 +20,7 @@ BASE = {
     "packages",
     "config",
     "lent",
+    "locks",
     "thread",
     "patterns",
 }

@@ -46,6 +46,7 @@ from insula.image.bootstrap import bootstrap_busybox
 from insula.image.registry.origin import RegistrySettings
 from insula.image.registry.registries import Registries
 from insula.image.store import ImageStore
+from insula.machine.host_cgroup import find_parent
 from insula.machine.platform import host_platform
 from insula.network.host import host_subnets
 from insula.network.networks import Networks
@@ -84,7 +85,7 @@ class DaemonHost:
         return self._guests.info()
 
     async def doctor(self) -> list[DoctorRow]:
-        return [shown(row) for row in await examine(self._paths)]
+        return [shown(row) for row in await examine(self._paths, await self._guests.forge.cgroups())]
 
     async def bootstrap(self, what: str, platforms: Sequence[str]) -> AsyncIterator[str]:
         if what == "debian":
@@ -116,7 +117,7 @@ class DaemonHost:
         if self._warm_up.done():
             with suppress(InsulaError):
                 uses_kvm = await self._guests.forge.accelerator(host_platform()) == "kvm"
-        return ["name=seccomp,profile=builtin", *walls(uses_kvm)]
+        return ["name=seccomp,profile=builtin", *walls(uses_kvm, await self._guests.forge.cgroups())]
 
 
 def shown(row: Finding) -> DoctorRow:
@@ -320,7 +321,7 @@ def main(argv: Sequence[str]) -> int:
     os.umask(0o077)
     if arguments.doctor:
         paths.make()
-        rows = asyncio.run(examine(paths))
+        rows = asyncio.run(examine(paths, find_parent()))
         print(json.dumps([shown(row).to_document() for row in rows]))
         return 0
     raise_limits()

@@ -264,7 +264,10 @@ def live_through(scene: Scene, moments: int, away: float) -> None:
     ("new_daemon", "moments", "away"),
     [
         *((user, 10 if user == USERS[0] else 4, 2.0) for user in USERS),
-        *(pytest.param(user, 100, 10.0, marks=pytest.mark.soak) for user in USERS),
+        *(
+            pytest.param(user, 100, 10.0, marks=[pytest.mark.soak, pytest.mark.timeout(7200)])
+            for user in USERS
+        ),
     ],
     indirect=["new_daemon"],
 )

@@ -1,22 +1,19 @@
 """What `docker run` and its neighbours do, through the real docker command, in real machines."""
 
 import hashlib
-import io
 import json
 import os
 import re
 import secrets
 import subprocess
-import sys
-import tarfile
 import time
-import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from image_tars import docker_archive, file, folder, make_tar
+from python_image import load_python_image
 from words import BOTH, Words
 
 from boot_paths import DEFAULT, MACHINES, PLATFORMS
@@ -614,24 +611,8 @@ def test_an_imported_tar_runs(docker: Words, place: Path) -> None:
 
 @pytest.mark.amd64
 def test_a_genuine_image_with_python(docker: Words, tmp_path: Path) -> None:
-    """Alpine and Python, as somebody else built them: the OCI layout in a package's wheel."""
-    wheels = ROOT / "build-out" / "flashvm"
-    if not (found := list(wheels.glob("flashvm-0.1.3-*.whl"))):
-        fetch = ("download", "-q", "--no-deps", "--platform", "manylinux_2_39_x86_64", "--only-binary=:all:")
-        subprocess.run([sys.executable, "-m", "pip", *fetch, "-d", wheels, "flashvm==0.1.3"], check=True)
-        found = list(wheels.glob("flashvm-0.1.3-*.whl"))
-    with zipfile.ZipFile(found[0]) as wheel, tarfile.open(tmp_path / "image.tar", "w") as archive:
-        for info in wheel.infolist():
-            name = info.filename.removeprefix("flashvm/data/oci/")
-            if name != info.filename and not info.is_dir():
-                member = tarfile.TarInfo(name)
-                member.size = info.file_size
-                archive.addfile(member, io.BytesIO(wheel.read(info)))
-    image = docker.succeed("load", "-q", "-i", str(tmp_path / "image.tar")).rpartition(": ")[2].strip()
-    assert docker.run(image, "python3", "-c", "print(6*7)") == "42\n"
-    assert docker.run(image, "cat", "/etc/os-release").startswith('NAME="Alpine Linux"')
-    script = (
-        "import hashlib, ssl, sqlite3, threading, os; print(os.getpid(), hashlib.sha256(b'').hexdigest()[:8])"
-    )
-    assert docker.run(image, "python3", "-c", script) == "1 e3b0c442\n"
-    docker.succeed("rmi", image)
+    with load_python_image(docker, tmp_path) as image:
+        assert docker.run(image, "python3", "-c", "print(6*7)") == "42\n"
+        assert docker.run(image, "cat", "/etc/os-release").startswith('NAME="Alpine Linux"')
+        script = "import hashlib, ssl, sqlite3, threading, os; print(os.getpid(), hashlib.sha256(b'').hexdigest()[:8])"
+        assert docker.run(image, "python3", "-c", script) == "1 e3b0c442\n"

@@ -15,6 +15,7 @@ from insula import process
 from insula.errors import InsulaError
 from insula.guest.template import template_sizes
 from insula.machine.accelerator import obstacle, read_verdict
+from insula.machine.host_cgroup import CgroupParent
 from insula.machine.jail import open_jail_root
 from insula.machine.kernel import agent_binary, find_provision
 from insula.machine.platform import Platform, platforms
@@ -23,6 +24,7 @@ from insula.paths import Paths
 TOOLS = ("bwrap", "sqfstar", "mksquashfs", "mkfs.ext4", "apt-get", "dpkg-deb", "depmod", "prlimit", "setpriv")
 DISK_LOW = 2 << 30
 QEMU_SECONDS = 20.0
+CGROUP_HINT = "a host with cgroups of version 2 alone; an ordinary user's daemon in a service of the user's"
 
 State = Literal["ok", "warning", "missing"]
 
@@ -37,15 +39,15 @@ class Finding:
     hint: str = ""
 
 
-async def examine(paths: Paths) -> list[Finding]:
-    """All findings, in the order of the table."""
+async def examine(paths: Paths, cgroups: CgroupParent) -> list[Finding]:
+    """All findings, in the order of the table. cgroups: where those of machines are made."""
     found: list[Finding] = []
     for platform in platforms().values():
         found += await _examine_platform(paths, platform)
-    for wall in walls(any(row.text.startswith("kvm:") for row in found)):
+    for wall in walls(any(row.text.startswith("kvm:") for row in found), cgroups):
         found.append(Finding("wall", "ok", wall))
     found += await asyncio.to_thread(
-        lambda: [*_tools(), *_name_spaces(), _cgroup(), _templates(paths), _disk(paths)]
+        lambda: [*_tools(), *_name_spaces(), _cgroup(cgroups), _templates(paths), _disk(paths)]
     )
     return found
 
@@ -129,11 +131,10 @@ def _name_spaces() -> Iterator[Finding]:
         yield Finding("user name spaces", "ok", f"{most} allowed")
 
 
-def _cgroup() -> Finding:
-    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
-        return Finding("cgroup", "ok", "v2; machines are not put into cgroups of their own yet")
-    text = "v1 or mixed; machines are not put into cgroups of their own yet"
-    return Finding("cgroup", "warning", text, "limits hold inside the guests")
+def _cgroup(parent: CgroupParent) -> Finding:
+    if parent.folder is not None:
+        return Finding("cgroup", "ok", f"each machine has its own in {parent.folder}")
+    return Finding("cgroup", "warning", f"none for machines: {parent.obstacle}", CGROUP_HINT)
 
 
 def _templates(paths: Paths) -> Finding:
@@ -157,8 +158,10 @@ def _read(path: str) -> str:
         return ""
 
 
-def walls(uses_kvm: bool) -> list[str]:
+def walls(uses_kvm: bool, cgroups: CgroupParent) -> list[str]:
     """Which walls stand between a container and the host, for `info`."""
     machine = "kvm" if uses_kvm else "tcg (emulation: QEMU promises no isolation)"
     user = "own id per machine" if os.geteuid() == 0 else "the daemon's own id"
-    return [f"name=machine,accelerator={machine}", f"name=jail,by=bubblewrap,filter=seccomp,user={user}"]
+    bounds = "cgroup" if cgroups.folder is not None else "limits of the process alone"
+    jail = f"name=jail,by=bubblewrap,filter=seccomp,user={user},bounds={bounds}"
+    return [f"name=machine,accelerator={machine}", jail]

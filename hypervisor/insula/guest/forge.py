@@ -32,6 +32,7 @@ from insula.guest.template import (
     write_template,
 )
 from insula.machine.accelerator import PROOF_TIMEOUT, Verdict, obstacle, read_verdict, write_verdict
+from insula.machine.host_cgroup import CgroupParent, find_parent
 from insula.machine.jail import FIRST_ID, ID_RANGE, Jail, JailRoot, open_jail_root
 from insula.machine.kernel import open_kernel
 from insula.machine.machine import Machine, Memory, open_machine
@@ -99,6 +100,7 @@ class Forge:
         self._verdicts: dict[str, asyncio.Task[Verdict]] = {}
         self._kernels: dict[str, MachineSpec] = {}
         self._roots: dict[str, JailRoot] = {}
+        self._cgroups: CgroupParent | None = None
 
     # -- shapes
 
@@ -146,6 +148,12 @@ class Forge:
         if platform.name not in self._roots:
             self._roots[platform.name] = await open_jail_root(self._paths, platform)
         return self._roots[platform.name]
+
+    async def cgroups(self) -> CgroupParent:
+        """Where machines' cgroups on the host are made; looked for once."""
+        if self._cgroups is None:
+            self._cgroups = await in_thread(find_parent)
+        return self._cgroups
 
     async def accelerator(self, platform: Platform) -> Accelerator:
         """`kvm` if a machine has really booted with it, else `tcg`."""
@@ -236,12 +244,13 @@ class Forge:
     async def _open(self, spec: MachineSpec, memory: Memory) -> AsyncIterator[tuple[Machine, int | None]]:
         root = await self._root(spec.platform)
         async with AsyncExitStack() as held:
-            jail = Jail(root, None, spec.accelerator)
+            cgroups = (await self.cgroups()).folder
+            jail = Jail(root, None, spec.accelerator, cgroups=cgroups)
             if os.geteuid() == 0:  # an ordinary user's daemon has one id to give: its own
                 slot = take_slot(self._paths.slots)
                 held.callback(slot.free)
                 ids = await make_ids(FIRST_ID + slot.number * ID_RANGE, ID_RANGE)
-                jail = Jail(root, slot.number, spec.accelerator, slot.lent, ids)
+                jail = Jail(root, slot.number, spec.accelerator, slot.lent, ids, cgroups)
             id = secrets.token_hex(8)
             taps: tuple[int, ...] = ()
             try:

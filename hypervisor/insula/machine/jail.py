@@ -54,13 +54,14 @@ class JailRoot:
 class Jail:
     """One machine's confinement. slot: which ids, under a root daemon; None: the daemon's own id. lock: a descriptor
     that QEMU inherits, for the slot is its own as long as it lives. ids: the descriptor of the user name space of the
-    slot's ids, for the jail to enter."""
+    slot's ids, for the jail to enter. cgroups: where its cgroup on the host is made, if anywhere (host_cgroup.py)."""
 
     root: JailRoot
     slot: int | None
     accelerator: Accelerator
     lock: int | None = None
     ids: int | None = None
+    cgroups: Path | None = None
 
 
 def jail_argv(jail: Jail, info_fd: int, command: list[str]) -> list[str]:

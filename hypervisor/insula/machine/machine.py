@@ -13,7 +13,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -23,12 +22,15 @@ from pathlib import Path
 from insula.errors import Internal, NotFound, Unavailable
 from insula.lent import open_lent
 from insula.machine.argv import argv
+from insula.machine.host_cgroup import leave_cgroup, put_into_cgroup
 from insula.machine.host_usage import read_host_usage
+from insula.machine.inherited import Inherited
 from insula.machine.jail import Jail, jail_argv
 from insula.machine.qmp import Monitor, open_monitor
 from insula.machine.spec import Descriptors, MachineSpec, Throttle
 from insula.paths import Paths
 from insula.process import HeldProcess, spawn_session
+from insula.thread import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +153,7 @@ class Machine:
         if not self._detached:
             self.kill()
             await self._held.wait()
-            await asyncio.to_thread(shutil.rmtree, self._paths.machine(self.id), True)
+            await asyncio.to_thread(_remove, self._paths, self.id)
         self._held.close()
         if self._words is not None:
             os.close(self._words)
@@ -172,7 +174,7 @@ async def open_machine(
             machine = await _start(held, paths, id, spec, _Start(jail, memory, words, taps))
         except BaseException:
             os.close(words)
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
+            await asyncio.shield(asyncio.to_thread(_remove, paths, id))
             raise
         try:
             yield machine
@@ -197,17 +199,38 @@ async def _start(held: AsyncExitStack, paths: Paths, id: str, spec: MachineSpec,
         process = HeldProcess(pid)
     except ProcessLookupError:
         raise _start_failure(id, start.words, command) from None
+    bounded = asyncio.create_task(
+        _bound(paths, id, pid, spec, start.jail)
+    )  # QEMU needs longer for its own start
     try:
         monitor = await held.enter_async_context(open_monitor(paths.qmp_socket(id)))
+        await bounded
     except BaseException as error:
         process.send(signal.SIGKILL)
         process.close()
+        await asyncio.gather(bounded, return_exceptions=True)
         if isinstance(error, Unavailable):
             raise _start_failure(id, start.words, command, f"\n{error}") from error
         raise
     machine = Machine(id, paths, process, monitor, start.words)
     machine.command = command
     return machine
+
+
+async def _bound(paths: Paths, id: str, pid: int, spec: MachineSpec, jail: Jail) -> None:
+    if jail.cgroups is not None:
+        note = _cgroup_note(paths, id)
+        await in_thread(put_into_cgroup, jail.cgroups, note, pid, spec.memory, spec.cpus)
+
+
+def _cgroup_note(paths: Paths, id: str) -> Path:
+    return paths.machine(id) / "cgroup"
+
+
+def _remove(paths: Paths, id: str) -> None:
+    """What a machine that has ended leaves on the host. Blocks: for a thread."""
+    leave_cgroup(_cgroup_note(paths, id))
+    shutil.rmtree(paths.machine(id), ignore_errors=True)
 
 
 def _bounded_file(name: str) -> int:
@@ -228,7 +251,7 @@ async def _spawn(paths: Paths, id: str, spec: MachineSpec, start: _Start) -> tup
     """Spawns the jail and QEMU in it; returns QEMU's own process id and the command."""
     memory = start.memory
     stub = memory.state is not None and spec.platform.stub_kernel_in_clones
-    with _Inherited() as given:
+    with Inherited() as given:
         info_read, info_write = given.pipe()
         fds = Descriptors(
             qmp=given.listen(paths.qmp_socket(id)),
@@ -264,56 +287,6 @@ def _kill_session(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-class _Inherited:
-    """The descriptors made for one start; closed in this process when it has been spawned."""
-
-    def __init__(self) -> None:
-        self.descriptors: list[int] = []
-        self._stack: list[int] = []
-
-    def __enter__(self) -> "_Inherited":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._stack:
-            os.close(descriptor)
-
-    def pipe(self) -> tuple[int, int]:
-        read, write = os.pipe2(os.O_CLOEXEC)
-        self._stack += [read, write]
-        self.descriptors.append(write)
-        return read, write
-
-    async def lend(self, path: Path) -> int:
-        descriptor = await open_lent(path)
-        self._stack.append(descriptor)
-        self.descriptors.append(descriptor)
-        return descriptor
-
-    def stub(self) -> int:
-        """A file of a page of zeros, in the place of one that is named but never used."""
-        descriptor = os.memfd_create("stub", os.MFD_CLOEXEC)
-        os.ftruncate(descriptor, 4096)
-        os.fchmod(descriptor, 0o444)
-        self._stack.append(descriptor)
-        self.descriptors.append(descriptor)
-        return descriptor
-
-    def listen(self, path: Path) -> int:
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listening.bind(str(path))
-        listening.listen(1)
-        descriptor = listening.detach()
-        self._stack.append(descriptor)
-        self.descriptors.append(descriptor)
-        return descriptor
-
-    def close_one(self, descriptor: int) -> None:
-        os.close(descriptor)
-        self._stack.remove(descriptor)
-        self.descriptors.remove(descriptor)
-
-
 async def _read_object(descriptor: int) -> bytes:
     """Reads one flat JSON object, which may come in pieces, from a pipe; or what there is at its end."""
     loop = asyncio.get_running_loop()
@@ -333,7 +306,7 @@ async def adopt_machine(paths: Paths, id: str) -> AsyncIterator[Machine]:
     """Takes over a machine that an earlier daemon left running. Raises NotFound if it is gone."""
     pid = find_pid(paths, id)
     if pid is None:
-        await asyncio.to_thread(shutil.rmtree, paths.machine(id), True)
+        await asyncio.to_thread(_remove, paths, id)
         raise NotFound(f"the machine {id} is gone")
     held = HeldProcess(pid)
     async with AsyncExitStack() as stack:
@@ -370,7 +343,7 @@ async def kill_stray(paths: Paths, known: set[str]) -> list[str]:
             break
         await asyncio.gather(*(_kill(pid) for pid in pids))
     for id in strays:
-        await asyncio.to_thread(shutil.rmtree, paths.machine(id), True)
+        await asyncio.to_thread(_remove, paths, id)
     return strays
 
 

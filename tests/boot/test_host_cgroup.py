@@ -1,0 +1,79 @@
+"""The host's cgroups of machines, made by their own code in a privileged container, whose guest is a host with all
+controllers of version 2: the kernel there holds a process to what a machine is given."""
+
+from pathlib import Path
+
+import pytest
+from python_image import load_python_image
+from words import Words
+
+from boot_paths import make_folder
+
+pytestmark = [pytest.mark.boot, pytest.mark.amd64]
+
+SOURCE = Path(__file__).resolve().parents[2] / "hypervisor" / "insula"
+
+SCRIPT = """
+import subprocess, sys
+from pathlib import Path
+sys.path.insert(0, "/opt")
+from insula.machine import host_cgroup
+from insula.errors import Unavailable
+
+top = Path("/sys/fs/cgroup")
+print("crowded:", host_cgroup.find_parent().obstacle)
+
+(top / "all").mkdir()
+for pid in (top / "cgroup.procs").read_text().split():
+    (top / "all" / "cgroup.procs").write_text(pid)
+parent = host_cgroup.find_parent().folder
+print("parent:", parent)
+
+host_cgroup.OVERHEAD = 8 << 20
+machine = Path("/tmp/0123456789abcdef")
+machine.mkdir()
+hog = "import sys; sys.stdin.readline(); sys.stdin.readline(); kept = bytearray(64 << 20); print('alive')"
+process = subprocess.Popen([sys.executable, "-c", hog], stdin=subprocess.PIPE, text=True)
+process.stdin.write("up\\n")
+process.stdin.flush()
+host_cgroup.put_into_cgroup(parent, machine / "cgroup", process.pid, 24, 2)
+folder = parent / machine.name
+print("limits:", *((folder / name).read_text().strip() for name in ("memory.max", "pids.max", "cpu.max")))
+print("in it:", (folder / "cgroup.procs").read_text().split() == [str(process.pid)])
+process.stdin.write("go\\n")
+process.stdin.close()
+print("ended:", process.wait())
+events = dict(line.split() for line in (folder / "memory.events").read_text().splitlines())
+print("killed:", events["oom"] != "0", events["oom_kill"] != "0")
+host_cgroup.leave_cgroup(machine / "cgroup")
+print("left:", [path.name for path in parent.iterdir() if path.is_dir()])
+host_cgroup.leave_cgroup(machine / "cgroup")
+
+parent.rmdir()
+sleeper = subprocess.Popen(["sleep", "100"])
+host_cgroup.put_into_cgroup(parent, machine / "cgroup", sleeper.pid, 24, 1)
+print("made anew:", (folder / "cgroup.procs").read_text().split() == [str(sleeper.pid)])
+try:
+    host_cgroup.put_into_cgroup(parent, machine / "cgroup", sleeper.pid, 24, 1)
+except Unavailable as error:
+    print("twice:", error)
+"""
+
+SAID = """\
+crowded: /sys/fs/cgroup takes none: processes live in it
+parent: /sys/fs/cgroup/insula
+limits: 33554432 256 300000 100000
+in it: True
+ended: -9
+killed: True True
+left: []
+made anew: True
+twice: the machine 0123456789abcdef cannot be put into the cgroup /sys/fs/cgroup/insula/0123456789abcdef: File exists
+"""
+
+
+def test_a_machine_is_held_to_its_cgroup(docker: Words) -> None:
+    folder = make_folder()
+    with load_python_image(docker, folder) as image:
+        options = ("--privileged", "-u", "0", "-i", "-v", f"{SOURCE}:/opt/insula:ro")
+        assert docker.run(*options, image, "python3", "-", input=SCRIPT.encode()) == SAID
