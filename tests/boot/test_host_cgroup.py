@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, "/opt")
 from insula.machine import host_cgroup
 from insula.errors import Unavailable
+from insula.machine.spec import Weights
 
 top = Path("/sys/fs/cgroup")
 print("crowded:", host_cgroup.find_parent().obstacle)
@@ -40,6 +41,10 @@ host_cgroup.put_into_cgroup(parent, machine / "cgroup", process.pid, 24, 2)
 folder = parent / machine.name
 print("limits:", *((folder / name).read_text().strip() for name in ("memory.max", "pids.max", "cpu.max")))
 print("in it:", (folder / "cgroup.procs").read_text().split() == [str(process.pid)])
+host_cgroup.weigh_cgroup(machine / "cgroup", Weights(cpu=33, io=44))
+print("weights:", (folder / "cpu.weight").read_text().strip())
+host_cgroup.weigh_cgroup(machine / "cgroup", Weights())
+print("weights:", (folder / "cpu.weight").read_text().strip())
 process.stdin.write("go\\n")
 process.stdin.close()
 print("ended:", process.wait())
@@ -64,6 +69,8 @@ crowded: /sys/fs/cgroup takes none: processes live in it
 parent: /sys/fs/cgroup/insula
 limits: 33554432 256 300000 100000
 in it: True
+weights: 33
+weights: 100
 ended: -9
 killed: True True
 left: []

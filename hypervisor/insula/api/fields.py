@@ -123,7 +123,7 @@ HOST_CONFIG = (
     Field("Sysctls", "labels", note="those of the container's own name spaces"),
     Field("Runtime", "string", MEANINGLESS, "there is one way to run a container here", neutral=("insula",)),
     Field("Isolation", "string", note="default, or fresh: a boot of its own instead of a clone"),
-    Field("CpuShares", "int", note="cpu.weight in the guest"),
+    Field("CpuShares", "int", note="cpu.weight in the guest; on the host too, where machines have cgroups"),
     Field(
         "Memory", "int",
         note="exact in the guest; the machine has the smallest class (256 MiB to 8 GiB) that is 96 MiB larger",
@@ -133,7 +133,7 @@ HOST_CONFIG = (
         note="exact in the guest; the machine has the smallest class (1, 2, 4, 8) that is not smaller",
     ),
     Field("CgroupParent", "string", MEANINGLESS, "it is a cgroup of the host"),
-    Field("BlkioWeight", "int", note="io.weight in the guest"),
+    Field("BlkioWeight", "int", note="io.weight in the guest; on the host too, where machines have cgroups"),
     Field("BlkioWeightDevice", "list", note="the container's own disks, whichever is named; the smallest counts"),
     Field("BlkioDeviceReadBps", "list", note=OWN_DISKS),
     Field("BlkioDeviceWriteBps", "list", note=OWN_DISKS),

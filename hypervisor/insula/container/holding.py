@@ -3,7 +3,7 @@
 Twice where it can be: exactly in the guest, and on QEMU for what a guest might take.
 """
 
-from insula.container.limits import limits_of, machine_cpus, machine_memory, throttle_of
+from insula.container.limits import limits_of, machine_cpus, machine_memory, throttle_of, weights_of
 from insula.container.spec import ContainerSpec
 from insula.guest.guest import Guest
 from insula.machine.spec import memory_class
@@ -28,3 +28,4 @@ async def hold_to(guest: Guest, spec: ContainerSpec) -> None:
     """Gives a running guest, and its machine, the limits of a spec. Raises GuestFailure: then it has those before."""
     await guest.session.update(limits_of(spec))
     await guest.throttle(throttle_of(spec))
+    await guest.weigh(weights_of(spec))

@@ -9,7 +9,7 @@ import math
 from insula.agent.limits import IoLimit, Limits
 from insula.container.spec import ContainerSpec
 from insula.container.spec_limits import NANO, PERIOD_DEFAULT, DeviceLimits, host_cpus, parse_list
-from insula.machine.spec import DEFAULT_MEMORY, GUEST_OVERHEAD, Throttle
+from insula.machine.spec import DEFAULT_MEMORY, GUEST_OVERHEAD, Throttle, Weights
 
 SHARES_MIN, SHARES_MAX, CPU_WEIGHT_MAX = 2, 262_144, 10_000
 
@@ -35,6 +35,11 @@ def throttle_of(spec: ContainerSpec) -> Throttle:
     """What QEMU is told to hold the machine's disks to, whatever the guest does."""
     limits = spec.device_limits
     return Throttle(limits.read_bps, limits.write_bps, limits.read_iops, limits.write_iops)
+
+
+def weights_of(spec: ContainerSpec) -> Weights:
+    """The machine's part of the host: what shares and weights say of containers beside each other."""
+    return Weights(cpu_weight(spec.cpu_shares), io_weight(spec.blkio_weight))
 
 
 def machine_memory(spec: ContainerSpec) -> int:

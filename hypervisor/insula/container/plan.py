@@ -18,7 +18,7 @@ from insula.agent.boot_document import (
 )
 from insula.container.capabilities import choose_capabilities, make_capabilities
 from insula.container.leases import NO_LEASES, Leases, links_of
-from insula.container.limits import limits_of, machine_cpus, machine_memory, throttle_of
+from insula.container.limits import limits_of, machine_cpus, machine_memory, throttle_of, weights_of
 from insula.container.mounting import Placed
 from insula.container.name_files import name_files
 from insula.container.security import parse_security
@@ -141,6 +141,7 @@ def _request(
         writable,
         fresh=spec.isolation == "fresh",
         throttle=throttle_of(spec),
+        weights=weights_of(spec),
         kernel=Path(spec.kernel) if spec.kernel else None,
         shares=_shares(placed),
     )

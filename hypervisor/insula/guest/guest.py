@@ -15,7 +15,7 @@ from typing import Any, Literal
 from insula.agent.session import GuestFailure, Session, open_session
 from insula.errors import InsulaError, Internal, NotFound
 from insula.machine.machine import Gone, Machine
-from insula.machine.spec import NICS, Throttle
+from insula.machine.spec import NICS, Throttle, Weights
 
 ADOPT_TIMEOUT = 30.0
 
@@ -92,6 +92,10 @@ class Guest:
     async def throttle(self, limits: Throttle) -> None:
         """Holds the container's disks to limits, all of them together."""
         await self.machine.throttle([str(name) for name in self.record.get("disks", ())], limits)
+
+    async def weigh(self, weights: Weights) -> None:
+        """Gives the machine its part of the host."""
+        await self.machine.weigh(weights)
 
     async def set_clock(self) -> None:
         """Sets the guest's clock by the host's. Raises GuestFailure if the guest cannot."""

@@ -21,7 +21,7 @@ from insula.machine.machine import adopt_machine, kill_stray
 from insula.machine.platform import find_platform, host_platform
 from insula.machine.shares import put_share
 from insula.machine.slots import keep_slot
-from insula.machine.spec import NO_THROTTLE, MachineSpec
+from insula.machine.spec import NO_THROTTLE, NO_WEIGHTS, MachineSpec
 from insula.paths import Paths
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,8 @@ class Guests:
             await put_share(started.machine.pid, share)
         if request.throttle != NO_THROTTLE:
             await started.machine.throttle(disk_names(request), request.throttle)
+        if request.weights != NO_WEIGHTS:
+            await started.machine.weigh(request.weights)
 
     @asynccontextmanager
     async def adopt(self, record: dict[str, Any]) -> AsyncIterator[Guest]:

@@ -5,15 +5,16 @@ from pathlib import Path
 
 from insula.errors import InvalidArgument
 from insula.machine.shares import Share
-from insula.machine.spec import LAYER_DISKS, NO_THROTTLE, Throttle
+from insula.machine.spec import LAYER_DISKS, NO_THROTTLE, NO_WEIGHTS, Throttle, Weights
 
 
 @dataclass(frozen=True, slots=True)
 class GuestRequest:
     """A guest to be had. memory: the container's limit in bytes, 0 for none; cpus: its limit, 0 for none;
     layers: read-only disks, lowest first; writable: the disk that takes the writes; throttle: most traffic of all
-    of them; fresh: a boot of its own instead of a clone (a clone shares its template's kernel address layout);
-    kernel: another kernel image than the platform's; shares: what the guest is to mount of the host's."""
+    of them; weights: its part of the host; fresh: a boot of its own instead of a clone (a clone shares its
+    template's kernel address layout); kernel: another kernel image than the platform's; shares: what the guest is
+    to mount of the host's."""
 
     platform: str
     memory: int
@@ -22,6 +23,7 @@ class GuestRequest:
     writable: Path | None
     fresh: bool = False
     throttle: Throttle = NO_THROTTLE
+    weights: Weights = NO_WEIGHTS
     kernel: Path | None = None
     shares: tuple[Share, ...] = ()
 

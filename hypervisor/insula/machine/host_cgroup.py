@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from insula.errors import Unavailable
+from insula.machine.spec import Weights
 
 CONTROLLERS = ("cpu", "memory", "pids")
+WELCOME = ("io",)
+"""Used where there is one: weights count for some of the host's schedulers of disks only."""
 NAME = "insula"
 OVERHEAD = 384 << 20
 """Bytes beside the guest's RAM: translated code, QEMU's own data, the files that it reads and writes."""
@@ -26,6 +29,7 @@ OWN_CPUS = 1
 """Processors beside the guest's: the threads that serve its devices."""
 CPU_PERIOD_US = 100_000
 TASKS = 256
+WEIGHT = 100
 EMPTY_TIMEOUT = 5.0
 
 log = logging.getLogger(__name__)
@@ -94,7 +98,8 @@ def _make_parent(at: Path) -> Path:
     for folder in (at, parent):
         folder.mkdir(exist_ok=True)
         given = _words(folder / "cgroup.subtree_control")
-        if lacking := [f"+{name}" for name in CONTROLLERS if name not in given]:
+        wanted = (*CONTROLLERS, *(name for name in WELCOME if name in _words(folder / "cgroup.controllers")))
+        if lacking := [f"+{name}" for name in wanted if name not in given]:
             (folder / "cgroup.subtree_control").write_text(" ".join(lacking))
     return parent
 
@@ -131,6 +136,23 @@ def put_into_cgroup(parent: Path, note: Path, pid: int, memory: int, cpus: int) 
     except OSError as error:
         told = f"the machine {id} cannot be put into the cgroup {folder}: {error.strerror}"
         raise Unavailable(told) from error
+
+
+def weigh_cgroup(note: Path, weights: Weights) -> None:
+    """Gives a machine its part of the host, of what the host weighs. Nothing happens where it has no cgroup.
+
+    Blocks: for a thread."""
+    try:
+        folder = Path(note.read_text())
+    except FileNotFoundError:
+        return
+    for name, weight in (("cpu.weight", weights.cpu), ("io.weight", weights.io)):
+        try:
+            (folder / name).write_text(str(weight or WEIGHT))
+        except FileNotFoundError:
+            continue  # the host has no such controller, or the machine has just ended
+        except OSError as error:
+            log.warning("%s stays as it is: %s", folder / name, error.strerror)
 
 
 def leave_cgroup(note: Path) -> None:

@@ -22,12 +22,12 @@ from pathlib import Path
 from insula.errors import Internal, NotFound, Unavailable
 from insula.lent import open_lent
 from insula.machine.argv import argv
-from insula.machine.host_cgroup import leave_cgroup, put_into_cgroup
+from insula.machine.host_cgroup import leave_cgroup, put_into_cgroup, weigh_cgroup
 from insula.machine.host_usage import read_host_usage
 from insula.machine.inherited import Inherited
 from insula.machine.jail import Jail, jail_argv
 from insula.machine.qmp import Monitor, open_monitor
-from insula.machine.spec import Descriptors, MachineSpec, Throttle
+from insula.machine.spec import Descriptors, MachineSpec, Throttle, Weights
 from insula.paths import Paths
 from insula.process import HeldProcess, spawn_session
 from insula.thread import in_thread
@@ -91,6 +91,10 @@ class Machine:
         """Holds disks to limits of their traffic, all together."""
         for disk in disks:
             await self.monitor.throttle(disk, limits)
+
+    async def weigh(self, weights: Weights) -> None:
+        """Gives it its part of the host, where it has a cgroup there."""
+        await in_thread(weigh_cgroup, _cgroup_note(self._paths, self.id), weights)
 
     async def gone(self) -> Gone:
         """Returns when QEMU has ended or the guest has stopped for good."""

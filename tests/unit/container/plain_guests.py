@@ -27,7 +27,7 @@ from insula.guest.request import GuestRequest
 from insula.image.manifest import ImageConfig, parse_config
 from insula.image.record import Rootfs
 from insula.machine.machine import Gone
-from insula.machine.spec import Throttle
+from insula.machine.spec import NO_WEIGHTS, Throttle, Weights
 from insula.process import HeldProcess
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,6 +100,7 @@ class PlainGuest:
         self.has_begun = False
         self.clocks = 0
         self.held: list[Limits] = []
+        self.weights = NO_WEIGHTS
         """What a live update has held it to."""
         self.memory, self.cpus = 1024, 1
         self._session = session
@@ -143,6 +144,9 @@ class PlainGuest:
 
     async def throttle(self, limits: Throttle) -> None:
         self.held.append(self.session.limits)
+
+    async def weigh(self, weights: Weights) -> None:
+        self.weights = weights
 
     def began(self) -> None:
         self.has_begun = True

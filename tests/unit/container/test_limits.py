@@ -13,10 +13,11 @@ from insula.container.limits import (
     machine_cpus,
     machine_memory,
     throttle_of,
+    weights_of,
 )
 from insula.container.spec import ContainerSpec
 from insula.container.spec_limits import DeviceLimits
-from insula.machine.spec import Throttle
+from insula.machine.spec import Throttle, Weights
 
 MIB = 1 << 20
 
@@ -75,6 +76,13 @@ def test_lists_in_short() -> None:
 
 def test_qemu_is_told_the_same() -> None:
     assert throttle_of(spec(device_limits=DeviceLimits(1, 2, 3, 4))) == Throttle(1, 2, 3, 4)
+
+
+def test_the_host_weighs_as_the_guest_does() -> None:
+    weighed = spec(cpu_shares=2048, blkio_weight=500)
+    limits = limits_of(weighed)
+    assert weights_of(weighed) == Weights(limits.cpu_weight, limits.io_weight) != Weights()
+    assert weights_of(spec()) == Weights()
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,10 @@ async def test_one_that_does_not_run_is_recorded(daemon: Daemon) -> None:
 
 async def test_one_that_runs_is_held_to_it_at_once(daemon: Daemon) -> None:
     id = await daemon.start("sleep", "1000")
-    await update(daemon, id, memory=64 * MIB)
+    await update(daemon, id, memory=64 * MIB, cpu_shares=2048)
     assert daemon.guests.last is not None
     assert [limits.memory for limits in daemon.guests.last.held] == [64 * MIB]
+    assert daemon.guests.last.weights.cpu > 100
     assert daemon.containers.inspect(id).spec.memory == 64 * MIB
     assert daemon.actions(id) == ["create", "start", "update"]
 

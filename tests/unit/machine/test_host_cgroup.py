@@ -42,7 +42,7 @@ def test_it_is_the_highest_that_may_be_written(tmp_path: Path, path: str) -> Non
     (top / "insula" / "cgroup.subtree_control").touch()
     proc = make_proc(tmp_path, f"41 31 0:38 / {top} rw - cgroup2 cgroup2 rw\n", f"0::{path}\n")
     assert find_parent(proc).folder == top / "insula"
-    assert (top / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    assert (top / "cgroup.subtree_control").read_text() == "+cpu +memory +pids +io"
 
 
 def test_a_cgroup_that_is_not_ours_is_named(tmp_path: Path) -> None:
