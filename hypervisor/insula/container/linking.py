@@ -32,7 +32,7 @@ def resolve_links(registry: Registry[Recorded], record: Record) -> tuple[tuple[s
 
 def shown_links(registry: Registry[Recorded], record: Record) -> tuple[str, ...]:
     """As inspect has them: `/other:/own/alias`."""
-    others = {item.record.id: item.record.name for item in registry}
+    others = {item.record.id: item.record.name for item in registry} if record.links else {}
     return tuple(f"/{others[id]}:/{record.name}/{alias}" for id, alias in record.links if id in others)
 
 

@@ -1,5 +1,6 @@
 """What others see of a container: frozen copies, made when asked for. The API's encoder reads these."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,6 @@ def view_container(container: Container, paths: Paths) -> ContainerView:
     """How it stands now."""
     record, guest, exit = container.record, container.guest, container.record.exit
     status = shown_status(container)
-    failed, ended = paths.failed_start(record.id), paths.machine_end(record.id)
     return ContainerView(
         id=record.id,
         name=record.name,
@@ -119,12 +119,18 @@ def view_container(container: Container, paths: Paths) -> ContainerView:
         exec_ids=container.execs.running_ids(),
         origin=guest.origin if guest is not None else "",
         leases=record.leases,
-        failed_start=failed if exit.error and not exit.by_machine and failed.exists() else None,
-        machine_end=ended if exit.by_machine and ended.exists() else None,
+        failed_start=existing(paths.failed_start, record.id) if exit.error and not exit.by_machine else None,
+        machine_end=existing(paths.machine_end, record.id) if exit.by_machine else None,
         restart_count=record.restart_count,
         mounts=record.mounts,
         links=shown_links(container.parts.registry, record),
     )
+
+
+def existing(name: Callable[[str], Path], id: str) -> Path | None:
+    """A file of the container's, if it is there."""
+    path = name(id)
+    return path if path.exists() else None
 
 
 def shown_status(container: Container) -> Status:

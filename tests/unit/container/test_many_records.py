@@ -1,9 +1,14 @@
-"""A daemon's start on many records: what it does with files must not grow with them."""
+"""A daemon on many records: what its start does with files, and a list with records, must not grow with them (or not
+by their square)."""
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from plain_daemon import Daemon
+
+from insula.container.registry import Registry
 
 _counting: list[str] | None = None
 
@@ -45,3 +50,20 @@ async def test_a_start_touches_no_file_of_a_stopped_container(daemon: Daemon) ->
     assert len(daemon.containers.list()) == 101
     assert len(many) == len(few), [line for line in many if line not in few]
     assert not [line for line in many if "/containers/" in line]
+
+
+async def test_a_list_goes_through_the_records_once(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each of them: 1,000 are listed in the time of 1,000."""
+    for _ in range(10):
+        await daemon.create("true")
+    passes = 0
+    real = Registry.__iter__
+
+    def counted(registry: Registry[Any]) -> Iterator[Any]:
+        nonlocal passes
+        passes += 1
+        return real(registry)
+
+    monkeypatch.setattr(Registry, "__iter__", counted)
+    assert len(daemon.containers.list()) == 10
+    assert passes == 1
