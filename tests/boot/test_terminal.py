@@ -166,6 +166,7 @@ def test_a_client_that_is_killed_leaves_the_program(docker: Words) -> None:
 
 def test_much_output_to_a_terminal_is_whole(docker: Words) -> None:
     with terminal(docker, "run", "-t", "--name", "much", "busybox", "seq", "1", "30000") as child:
+        child.timeout = 10 * SECONDS
         text = child.read().decode()
     assert text.split()[-30000:] == [str(n) for n in range(1, 30001)]
     assert docker.succeed("logs", "much").split() == [str(n) for n in range(1, 30001)]
