@@ -139,6 +139,14 @@ class DaemonProcess:
         self.stop()
         self.start()
 
+    def reboot(self) -> None:
+        """As if the host had been started anew: daemon, machines and network are gone at once, and what was in the
+        run directory, which no reboot keeps."""
+        self.kill()
+        self._kill_machines()
+        shutil.rmtree(self.run)
+        self.start()
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from words import Words
+from test_networks import fetch
+from words import BOTH_NEW, Words
 
 from daemon_fixture import DaemonProcess
 
@@ -111,10 +112,11 @@ def test_on_failure(docker: Words) -> None:
     assert docker.succeed("logs", "again") == "run\n" * 3
 
 
+@BOTH_NEW
 def test_always_comes_back_after_a_reboot_of_the_host(
-    new_daemon: Callable[[], DaemonProcess],
+    new_daemon: Callable[..., DaemonProcess],
 ) -> None:
-    """Daemon and machines are gone at once; what a user stopped stays stopped, if its policy says so."""
+    """What a user stopped stays stopped, if its policy says so; ports and volumes come back with what has them."""
     docker = Words(new_daemon())
     script = "echo run >> /runs; sync; echo kept; exec sleep 600"
     for name, policy in (
@@ -124,17 +126,17 @@ def test_always_comes_back_after_a_reboot_of_the_host(
         ("four", "no"),
     ):
         docker.start("--name", name, "--restart", policy, "busybox", "sh", "-c", script)
+    serve = "echo run >> /v/index.html; sync; echo kept; exec httpd -f -p 80 -h /v"
+    docker.start("--name", "five", "--restart", "always", "-p", "127.0.0.1:18080:80", "-v", "kept:/v", "busybox", "sh",
+                 "-c", serve)  # fmt: skip
     docker.succeed("stop", "-t", "0", "three")
-    for name in ("one", "two"):
+    for name in ("one", "two", "five"):
         docker.until_lines(name, "kept")
-    pids = [docker.state(name)["Pid"] for name in ("one", "two", "four")]
-    docker.daemon.kill()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    docker.daemon.start()
-    for name in ("one", "two"):
+    docker.daemon.reboot()
+    for name in ("one", "two", "five"):
         docker.until_lines(name, "kept", 2)
-    assert sorted(docker.succeed("ps", "--format", "{{.Names}}").split()) == ["one", "two"]
+    assert sorted(docker.succeed("ps", "--format", "{{.Names}}").split()) == ["five", "one", "two"]
+    assert fetch(18080).split() == ["run", "run"]
     for name in ("one", "two"):
         assert docker.succeed("exec", name, "cat", "/runs") == "run\n" * 2
     assert docker.state("three")["ExitCode"] == 137 and docker.state("four")["Status"] == "exited"
