@@ -62,6 +62,8 @@ int container_processes(struct box *, uint32_t request, uint32_t start, struct f
 
 /* Clock (ns since 1970, 0: leave) and entropy (credited by RNDADDENTROPY, then RNDRESEEDCRNG). A no-op if plain. */
 int set_identity(uint64_t clock, struct blob entropy, bool plain, struct failure *);
+/* The hardware's timers, of every processor, by what the kernel waits for. A no-op if plain. */
+int set_timers_anew(bool plain, struct failure *);
 
 /* As PID 1 of a machine, before anything else: mounts /proc, /sys, /dev, cgroup2; loads what is in /modules of the initramfs in
  * name order; returns a descriptor of the port `insula.agent`. Dies (reports on the console, powers off) on failure. */

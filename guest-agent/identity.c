@@ -3,8 +3,10 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/random.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 #include "guest.h"
@@ -24,6 +26,38 @@ static int credit_entropy(struct blob entropy, struct failure *failure)
 	if (ioctl(fd, RNDRESEEDCRNG) < 0)
 		return fail(failure, STEP_IDENTITY, "RNDRESEEDCRNG");
 	return 0;
+}
+
+/* A timer that is long due makes the kernel set the hardware's, of the processor that this runs on. */
+static int set_timer_anew(void)
+{
+	struct itimerspec due = {.it_value.tv_nsec = 1};
+	cleanup_close int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	return fd < 0 ? -1 : timerfd_settime(fd, TFD_TIMER_ABSTIME, &due, NULL);
+}
+
+/* QEMU does not save what every architecture's timers are set to (not ppc64's, not riscv64's), and a kernel that goes on
+ * from such a state takes for set what is not: it would wait for ever. */
+int set_timers_anew(bool plain, struct failure *failure)
+{
+	cpu_set_t all, one;
+	int done;
+
+	if (plain)
+		return 0;
+	done = sched_getaffinity(0, sizeof(all), &all);
+
+	for (int cpu = 0; done == 0 && cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		done = (CPU_COUNT(&all) > 1 && sched_setaffinity(0, sizeof(one), &one) < 0) || set_timer_anew() < 0;
+	}
+	if (done == 0 && CPU_COUNT(&all) > 1)
+		done = sched_setaffinity(0, sizeof(all), &all);
+	return done == 0 ? 0 : fail(failure, STEP_IDENTITY, "timers");
 }
 
 int set_identity(uint64_t clock, struct blob entropy, bool plain, struct failure *failure)

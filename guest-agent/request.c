@@ -206,6 +206,8 @@ static int do_identity(struct cursor *cursor, struct failure *failure)
 
 	if (!cursor_done(cursor) || size > 512)
 		return fail_malformed(failure);
+	if (size && set_timers_anew(plain, failure) < 0)
+		return -1;
 	return set_identity(clock, entropy, plain, failure);
 }
 

@@ -206,6 +206,14 @@ def test_too_much_memory_ends_it_with_137_and_a_mark(docker: Words, platform: st
     assert docker.succeed("wait", "eater") == "137\n"
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_time_passes_on_every_processor_of_a_clone(docker: Words, platform: str) -> None:
+    """What a processor's timer was set to is no part of every saved state."""
+    script = "for n in 1 2; do for mask in 1 2; do taskset $mask sleep 0.05; done; done; nproc"
+    for _ in range(2):
+        assert docker.run("--platform", platform, "--cpus", "2", "busybox", "sh", "-c", script) == "2\n"
+
+
 # -- process 1
 
 
