@@ -28,6 +28,7 @@ SHOW_CAPABILITIES = f"grep Cap {STATUS}"
 GUARDED = f"grep -E '^(NoNewPrivs|Seccomp):' {STATUS} | tr -d '\\t'"
 MOUNT = "mkdir /m && mount -t tmpfs x /m && echo mounted"
 FORKS = "sh -c 'for i in 1 2 3 4 5 6 7; do sleep 9 & done' 2>/f; cut -d: -f3 /f"
+IO_MAX = f"cut -d' ' -f2- {CGROUP}/io.max | sort -u"
 LISTS = f"grep _list {STATUS} | tr -d '\\t'"
 
 
@@ -79,6 +80,9 @@ SEEN: tuple[tuple[tuple[str, str, str], ...], ...] = (
         ("--cpu-shares 512", show(f"{CGROUP}/cpu.weight"), "59"),
         ("--cpuset-cpus 0 --cpuset-mems 0", f"cd {CGROUP}; cat cpuset.cpus cpuset.mems", "0\n0"),
         ("", LISTS, "Cpus_allowed_list:0\nMems_allowed_list:0"),
+        ("--blkio-weight 20", show(f"{CGROUP}/io.weight"), "default 102"),
+        ("--device-read-bps /dev/x:1mb --device-write-bps /dev/x:2mb", IO_MAX, "rbps=1048576 wbps=2097152 riops=30 wiops=40"),
+        ("--device-read-iops /dev/x:30 --device-write-iops /dev/x:40", IO_MAX, "rbps=1048576 wbps=2097152 riops=30 wiops=40"),
         ("--read-only --tmpfs /t:size=1m", f"touch /f 2>&1; {size_of('/t')}", "touch: /f: Read-only file system\n1024"),
         ("--tmpfs /dev/shm:size=2m", size_of("/dev/shm"), "2048"),
         ("--mount type=tmpfs,dst=/u,tmpfs-size=1m,tmpfs-mode=700", "stat -c %a /u", "700"),
@@ -91,6 +95,7 @@ SEEN: tuple[tuple[tuple[str, str, str], ...], ...] = (
     (
         ("--cpu-quota 20000", show(f"{CGROUP}/cpu.max"), "20000 100000"),
         ("--pids-limit -1", show(f"{CGROUP}/pids.max"), "max"),
+        ("--blkio-weight 20 --blkio-weight-device /dev/x:30", show(f"{CGROUP}/io.weight"), "default 203"),
         ("-u 5:6 --group-add 7", "id -u; id -G", "5\n6 7"),
         ("--cap-drop CAP_CHOWN --cap-drop kill", "grep CapBnd " + STATUS, f"CapBnd:\t{FOURTEEN & ~CHOWN & ~KILL:016x}"),
     ),
