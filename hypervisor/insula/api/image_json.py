@@ -1,11 +1,12 @@
 """Images → Docker's JSON."""
 
 import json
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
+from insula.api.moments import BILLION
 from insula.api.versions import Version
-from insula.image.record import Image, Removed
+from insula.image.record import Image, Removed, moment_ns
 
 EMPTY_CONFIG: dict[str, Any] = {
     "User": "", "Env": None, "Cmd": None, "WorkingDir": "", "Entrypoint": None, "Labels": None,
@@ -19,10 +20,7 @@ OLD_CONFIG: dict[str, Any] = {
 
 def unix_time(created: str) -> int:
     """RFC 3339 as Unix seconds; 0 for what is none (the text comes from the image)."""
-    try:
-        return int(datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp())
-    except (ValueError, OverflowError):
-        return 0
+    return moment_ns(created) // BILLION
 
 
 def image_config(image: Image) -> dict[str, Any]:
@@ -85,17 +83,19 @@ def encode_listed_image(image: Image, containers: int, version: Version) -> dict
     return document
 
 
-def encode_history(image: Image) -> list[dict[str, Any]]:
-    """`GET /images/…/history`: newest first. Sizes are not known layer by layer."""
+def encode_history(image: Image, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """`GET /images/…/history`: newest first. sizes: of the layers, lowest first; a step without a layer has none."""
     entries = []
+    left = list(sizes)
     for number, step in enumerate(reversed(image.history)):
+        size = 0 if step.get("empty_layer") is True or not left else left.pop()
         entries.append(
             {
                 "Id": image.id if number == 0 else "<missing>",
                 "Created": unix_time(str(step.get("created", ""))),
                 "CreatedBy": str(step.get("created_by", "")),
                 "Tags": list(image.repo_tags) or None if number == 0 else None,
-                "Size": 0,
+                "Size": size,
                 "Comment": str(step.get("comment", "")),
             }
         )

@@ -10,17 +10,28 @@ from aiohttp.web import StreamResponse
 
 from insula import errors
 from insula.api.call import JSON_TYPE, Call
+from insula.api.filters import check_known, read_flag
 from insula.api.image_json import encode_history, encode_image, encode_listed_image, encode_removed
+from insula.api.moments import parse_moment
+from insula.api.prune import FILTERS, read_prune_filter
 from insula.api.router import Route
 from insula.errors import InsulaError, InvalidArgument
 from insula.image.archive import Loaded, LoadProgress
 from insula.image.change import Change
+from insula.image.prune import prune_images
+from insula.image.record import Image
+from insula.image.saving import open_saved
+from insula.thread import in_thread
+
+TAR = "application/x-tar"
 
 
 async def list_(call: Call) -> StreamResponse:
     shared = (await call.engine.images.usage()).shared if call.flag("shared-size") else {}
     containers = Counter(view.image_id for view in call.engine.containers.list())
-    images = call.engine.images.list(call.filters(), every=call.flag("all"))
+    filters = call.filters()
+    filters |= {"until": [str(parse_moment(text)) for text in filters["until"]]} if "until" in filters else {}
+    images = call.engine.images.list(filters, every=call.flag("all"))
     found = [encode_listed_image(image, containers[image.id], call.version) for image in images]
     for document in found:
         document["SharedSize"] = shared.get(document["Id"], document["SharedSize"])
@@ -36,7 +47,10 @@ async def inspect(call: Call) -> StreamResponse:
 
 async def history(call: Call) -> StreamResponse:
     platform = read_platform(call.text("platform")) if call.version >= (1, 48) else None
-    return call.json(encode_history(call.engine.images.find(call.names["name"], platform)))
+    image = call.engine.images.find(call.names["name"], platform)
+    return call.json(
+        encode_history(image, await in_thread(call.engine.images.disks.layer_sizes, image.layers))
+    )
 
 
 def read_platform(text: str) -> str | None:
@@ -135,18 +149,52 @@ async def send_lines(call: Call, source: AsyncGenerator[dict[str, Any], None]) -
     return response or await call.stream(JSON_TYPE)
 
 
-async def later(call: Call) -> StreamResponse:
-    raise errors.NotImplemented("images cannot be saved or pruned yet")
+# -- save
+
+
+async def save(call: Call) -> StreamResponse:
+    """Of one name in the path, or of several in the query."""
+    names = [call.names["name"]] if "name" in call.names else call.texts("names")
+    platforms = call.texts("platform") if call.version >= (1, 48) else []
+    if len(platforms) > 1:
+        raise errors.NotImplemented("save of several platforms is not there yet", "name one, or none for all")
+    platform = read_platform(platforms[0]) if platforms else None
+    async with open_saved(call.engine.images, names, platform) as tar:
+        response = await call.stream(TAR)
+        async for piece in tar:
+            await response.write(piece)
+    return response
+
+
+# -- prune
+
+
+async def prune(call: Call) -> StreamResponse:
+    filters = call.filters()
+    check_known(filters, ("dangling", *FILTERS))
+    limits = read_prune_filter({name: values for name, values in filters.items() if name in FILTERS})
+    engine = call.engine
+
+    def takes(image: Image) -> bool:
+        return limits.takes_made(image.created_ns, image.config.labels)
+
+    def in_use() -> frozenset[str]:
+        return engine.containers.images_in_use() | engine.builds.images_in_use()
+
+    named = read_flag(filters, "dangling") is False
+    pruned = await prune_images(engine.images, engine.events, takes, in_use, named=named)
+    removed = encode_removed(pruned.removed)
+    return call.json({"ImagesDeleted": removed or None, "SpaceReclaimed": pruned.reclaimed})
 
 
 ROUTES = (
     Route("GET", "/images/json", list_),
-    Route("GET", "/images/get", later),
+    Route("GET", "/images/get", save, stream=True),
     Route("POST", "/images/load", load, stream=True),
-    Route("POST", "/images/prune", later),
+    Route("POST", "/images/prune", prune),
     Route("GET", "/images/{name:path}/json", inspect),
     Route("GET", "/images/{name:path}/history", history),
-    Route("GET", "/images/{name:path}/get", later),
+    Route("GET", "/images/{name:path}/get", save, stream=True),
     Route("POST", "/images/{name:path}/tag", tag),
     Route("DELETE", "/images/{name:path}", remove),
 )

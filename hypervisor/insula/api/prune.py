@@ -1,4 +1,4 @@
-"""`container prune`: its filters, Docker's answer. Images and the rest have their own, later."""
+"""`container prune`: its filters, which images share, and Docker's answer."""
 
 from aiohttp.web import StreamResponse
 

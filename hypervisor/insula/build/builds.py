@@ -90,6 +90,10 @@ class Builds:
         except InsulaError as error:  # whoever runs it is told, if it is still so then
             log.warning("image %s: its disks cannot be made: %s", image.id[7:19], error)
 
+    def images_in_use(self) -> frozenset[str]:
+        """The ids of the images that running builds have made or found so far."""
+        return self._cache.in_use()
+
     async def cancel(self, id: str) -> None:
         """Returns when it has ended. Raises NotFound."""
         task = self._running.get(id)

@@ -92,8 +92,12 @@ class StepCache:
         await self._database.run(forget)
         return gone
 
+    def in_use(self) -> frozenset[str]:
+        """The images that builds hold."""
+        return frozenset(id for id, count in self.held.items() if count > 0)
+
     def _in_use(self, containers: Containers) -> frozenset[str]:
-        return containers.images_in_use() | {id for id, count in self.held.items() if count > 0}
+        return containers.images_in_use() | self.in_use()
 
     def _leaves(self, made: set[str], in_use: frozenset[str]) -> list[str]:
         images = self._images.list(every=True)

@@ -1,4 +1,4 @@
-"""cp, diff, export, commit: a container's files.
+"""cp, diff, export, save, commit: a container's files, and images as archives.
 
 `cp` follows the rules of Docker's: what a source becomes depends on what is at its destination, and a `/.` behind a
 directory asks for its content alone. What is decided here is where it goes and what it is called there; tar_in.py and
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from insula.cli.client import path
+from insula.cli.client import Answer, path
 from insula.cli.failure import ApiFailure, Failure, UsageFailure
 from insula.cli.flags import BOOL, MANY, TEXT, Flag
 from insula.cli.images import split_name
@@ -245,7 +245,7 @@ def stdin_chunks() -> Iterator[bytes]:
         yield data
 
 
-# -- diff, export
+# -- diff, export, save
 
 
 def diff(call: Call) -> int:
@@ -262,10 +262,25 @@ def export(call: Call) -> int:
     if not name and is_terminal(1):
         raise Failure("stdout is a terminal: redirect it to a file, or name one with -o")
     answer = call.client.open("GET", path("containers", call.options.arguments[0], "export"))
+    write_archive(answer, name)
+    return 0
+
+
+def save(call: Call) -> int:
+    name = call.options.text("output")
+    if not name and is_terminal(1):
+        raise Failure("stdout is a terminal: redirect it to a file, or name one with -o")
+    query = {"names": call.options.arguments, "platform": call.options.text("platform") or None}
+    write_archive(call.client.open("GET", "/images/get", query), name)
+    return 0
+
+
+def write_archive(answer: Answer, name: str) -> None:
+    """To a file, which appears whole, or to standard output if there is no name. Raises Failure."""
     if not name:
         for data in answer.chunks():
             write_all(1, data)
-        return 0
+        return
     part = f"{name}.part"
     try:
         with open(part, "xb") as file:
@@ -277,7 +292,6 @@ def export(call: Call) -> int:
     finally:
         if os.path.exists(part):
             os.unlink(part)
-    return 0
 
 
 def commit(call: Call) -> int:
@@ -307,6 +321,10 @@ VERBS = {
         Flag("pause", "p", BOOL, "Pause the container meanwhile", default=True),
     ), least=1, most=2),
     "diff": Verb("CONTAINER", "Show what a container has changed in its files", diff, least=1, most=1),
+    "save": Verb("[OPTIONS] IMAGE [IMAGE...]", "Write images as an archive for load", save, (
+        Flag("output", "o", TEXT, "Write to a file instead of stdout"),
+        Flag("platform", "", TEXT, "Only the image of this platform"),
+    ), least=1),
     "export": Verb("[OPTIONS] CONTAINER", "Write a container's files as a tar archive", export, (
         Flag("output", "o", TEXT, "Write to a file instead of stdout"),
     ), least=1, most=1),

@@ -1,12 +1,11 @@
-"""system df, container prune, system prune: what is taken of the disk, and giving it back."""
+"""system df, container prune, image prune, system prune: what is taken of the disk, and giving it back."""
 
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from insula.cli.client import path
 from insula.cli.containers_list import make_row, read_filters
-from insula.cli.failure import ApiFailure, Failure
+from insula.cli.failure import Failure
 from insula.cli.flags import BOOL, MANY, TEXT, Flag
 from insula.cli.images import make_rows
 from insula.cli.table import ROW, View, human_size, print_rows
@@ -101,20 +100,11 @@ def container_prune(call: Call) -> int:
 def system_prune(call: Call) -> int:
     options = call.options
     images = "all images without a container" if options.flag("all") else "all dangling images"
-    if options.texts("filter"):
-        images = ""
-        print("insula: filters choose containers only: images are left alone", file=sys.stderr)
     confirm(
-        call,
-        [
-            "WARNING! This will remove:",
-            *(f"  - {what}" for what in ("all stopped containers", images) if what),
-        ],
+        call, ["WARNING! This will remove:", *(f"  - {what}" for what in ("all stopped containers", images))]
     )
     reclaimed = prune_containers(call)
-    if images:
-        reclaimed += prune_images(call)
-    told(reclaimed)
+    told(reclaimed + prune_images(call))
     return 0
 
 
@@ -136,28 +126,25 @@ def prune_containers(call: Call) -> int:
     return int(found["SpaceReclaimed"])
 
 
+def image_prune(call: Call) -> int:
+    what = "all images without a container" if call.options.flag("all") else "all dangling images"
+    confirm(call, [f"WARNING! This will remove {what}."])
+    told(prune_images(call))
+    return 0
+
+
 def prune_images(call: Call) -> int:
-    """One after the other: what has just got a container stays."""
-    before = call.client.call("GET", "/system/df", {"type": "image"})
-    deleted = []
-    for image in before["Images"] or ():
-        names = [name for name in image.get("RepoTags") or () if not name.startswith("<none>")]
-        if image["Containers"] or (names and not call.options.flag("all")):
-            continue
-        try:
-            for name in names or [image["Id"]]:
-                deleted += call.client.call("DELETE", path("images", name))
-        except ApiFailure as failure:
-            print(f"insula: {failure.message}", file=sys.stderr)
-    if not deleted:
-        return 0
-    print("Deleted Images:")
-    for step in deleted:
-        print("".join(f"{kind.lower()}: {what}" for kind, what in step.items()))
-    print()
-    return int(before["LayersSize"]) - int(
-        call.client.call("GET", "/system/df", {"type": "image"})["LayersSize"]
+    """Bytes that were given back."""
+    filters = [*call.options.texts("filter"), f"dangling={'false' if call.options.flag('all') else 'true'}"]
+    found = call.client.call(
+        "POST", "/images/prune", {"filters": read_filters(filters)}, notice="removing images"
     )
+    if found["ImagesDeleted"]:
+        print("Deleted Images:")
+        for step in found["ImagesDeleted"]:
+            print("".join(f"{kind.lower()}: {what}" for kind, what in step.items()))
+        print()
+    return int(found["SpaceReclaimed"])
 
 
 def told(reclaimed: int) -> None:
@@ -172,6 +159,9 @@ VERBS = {
         Flag("verbose", "v", BOOL, "Each image and container"),
     ), most=0),
     "container prune": Verb("[OPTIONS]", "Remove all stopped containers", container_prune, (FILTER, FORCE), most=0),
+    "image prune": Verb("[OPTIONS]", "Remove images that nobody needs", image_prune, (
+        Flag("all", "a", BOOL, "All images without a container, not just dangling ones"), FILTER, FORCE,
+    ), most=0),
     "system prune": Verb("[OPTIONS]", "Remove stopped containers and dangling images", system_prune, (
         Flag("all", "a", BOOL, "All images without a container, not just dangling ones"), FILTER, FORCE,
     ), most=0),

@@ -11,8 +11,8 @@ MODULES = {
     "life": ("stop", "restart", "kill", "pause", "unpause", "update", "rm", "rename"),
     "containers_list": ("port", "ps"),
     "build": ("build", "builder prune"),
-    "copy": ("commit", "cp", "diff", "export"),
-    "disk": ("container prune", "system df", "system prune"),
+    "copy": ("commit", "cp", "diff", "export", "save"),
+    "disk": ("container prune", "image prune", "system df", "system prune"),
     "images": ("images", "tag", "rmi", "history"),
     "image_upload": ("load", "import", "bootstrap"),
     "login": ("login", "logout"),
@@ -41,7 +41,8 @@ GROUPS = {
                   "port": "port", "prune": "container prune"},
     "builder": {"build": "build", "prune": "builder prune"},
     "image": {"build": "build", "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi", "inspect": "inspect",
-              "load": "load", "import": "import", "pull": "pull", "push": "push", "tag": "tag", "history": "history"},
+              "load": "load", "import": "import", "pull": "pull", "push": "push", "tag": "tag", "history": "history",
+              "prune": "image prune", "save": "save"},
     "network": {"connect": "network connect", "create": "network create", "disconnect": "network disconnect",
                 "inspect": "network inspect", "ls": "network ls", "list": "network ls", "prune": "network prune",
                 "rm": "network rm", "remove": "network rm"},
@@ -51,7 +52,7 @@ GROUPS = {
 }  # fmt: skip
 
 LATER = frozenset({
-    "buildx", "compose", "config", "context", "df", "manifest", "node", "plugin", "prune", "save",
+    "buildx", "compose", "config", "context", "df", "manifest", "node", "plugin", "prune",
     "secret", "service", "stack", "swarm", "trust",
 })  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from insula.container.lifecycle import Container
@@ -27,9 +27,12 @@ class PruneFilter:
 
     def takes(self, container: Container) -> bool:
         record = container.record
-        if container.status not in PRUNABLE or (self.until_ns and record.created_ns > self.until_ns):
+        return container.status in PRUNABLE and self.takes_made(record.created_ns, record.settings.labels)
+
+    def takes_made(self, created_ns: int, labels: Mapping[str, str]) -> bool:
+        """Whether it may be of that age, with these labels; for whatever is pruned."""
+        if self.until_ns and created_ns > self.until_ns:
             return False
-        labels = record.settings.labels
         return _has_all(labels, self.labels) and not (self.without and _has_all(labels, self.without))
 
 
@@ -58,7 +61,7 @@ async def prune_containers(containers: Iterable[Container], filter: PruneFilter,
     return Pruned(tuple(ids), reclaimed)
 
 
-def _has_all(labels: dict[str, str], wanted: Sequence[str]) -> bool:
+def _has_all(labels: Mapping[str, str], wanted: Sequence[str]) -> bool:
     for text in wanted:
         key, equals, value = text.partition("=")
         if key not in labels or (equals and labels[key] != value):

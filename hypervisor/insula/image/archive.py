@@ -115,7 +115,10 @@ class _Source:
         self._blobs = blobs
         self._wanted = wanted
         self._stored: dict[str, str] = {}
-        self._seen: set[str] = set()
+        self._seen: set[str] = (
+            set()
+        )  # within one entry of index.json: the next may be the same by another name
+        self._manifests = 0
 
     def _store(self, member: str) -> str:
         """Stores a member as a blob, once; checked if the member is named by its digest."""
@@ -149,6 +152,7 @@ class _Source:
         images: list[NewImage] = []
         for entry in parse_index(self._archive.read("index.json"), "index.json"):
             named = _names(entry)
+            self._seen.clear()
             for image in self._read_entry(entry, entry.digest, 0):
                 tags = named or names.get(image.config, ())
                 images.append(NewImage(image.config, image.layers, tags, image.manifest, image.digest))
@@ -174,10 +178,11 @@ class _Source:
             return
         if depth > INDEX_DEPTH_MAX:
             raise InvalidArgument(f"{WHAT} has indexes nested deeper than {INDEX_DEPTH_MAX}")
-        if (key := f"{top} {entry.digest}") in self._seen:
+        if entry.digest in self._seen:
             return
-        self._seen.add(key)
-        if len(self._seen) > 4 * IMAGES_MAX:
+        self._seen.add(entry.digest)
+        self._manifests += 1
+        if self._manifests > 4 * IMAGES_MAX:
             raise InvalidArgument(f"{WHAT} has more than {4 * IMAGES_MAX} manifests")
         data = self._archive.read(member, entry.digest)
         if is_index(data, entry.media_type, member):

@@ -172,22 +172,22 @@ class Catalog:
 
     def list(self, filters: Mapping[str, Sequence[str]], *, every: bool = False) -> list[Image]:
         """The images that pass all filters, newest first. every: also those without a name that others were built
-        from. Raises InvalidArgument for unknown filters."""
+        from; `until` is Unix nanoseconds. Raises InvalidArgument for unknown filters."""
         for name in filters:
             if name not in FILTERS:
                 raise InvalidArgument(f"invalid filter '{name}'", f"use {', '.join(FILTERS)}")
         parents = set() if every else {image.parent for image in self.images.values()}
         images = [self.shown(image) for image in self.images.values()]
         images = [image for image in images if image.repo_tags or image.id not in parents]
-        images.sort(key=lambda image: (image.created, image.loaded_at), reverse=True)
+        images.sort(key=lambda image: (image.created_ns, image.loaded_at), reverse=True)
         for bound in filters.get("before", ()):
             edge = self.find(bound, None)
-            images = [image for image in images if image.created < edge.created]
+            images = [image for image in images if image.created_ns < edge.created_ns]
         for bound in filters.get("since", ()):
             edge = self.find(bound, None)
-            images = [image for image in images if image.created > edge.created]
+            images = [image for image in images if image.created_ns > edge.created_ns]
         for until in filters.get("until", ()):
-            images = [image for image in images if image.created < until]
+            images = [image for image in images if image.created_ns < int(until)]
         passed = [image for image in images if _passes(image, filters)]
         if not (patterns := filters.get("reference", ())):
             return passed

@@ -69,6 +69,20 @@ class DiskStore:
         """Bytes of some disks together. Blocking."""
         return sum(self.path(name).stat().st_size for name in names)
 
+    def layer_sizes(self, layers: Sequence[LayerBlob]) -> list[int]:
+        """Bytes of each layer: of its own disk, or of its blob if it has none. Blocking."""
+        return [self._layer_size(layer) for layer in layers]
+
+    def _layer_size(self, layer: LayerBlob) -> int:
+        digits = layer.diff_id.removeprefix("sha256:")
+        own = (self.path(f"{digits}-{VERSION}.squashfs"), self.path(f"{digits}-base-{VERSION}.squashfs"))
+        for path in (*own, self._blobs.path(layer.digest)):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                continue
+        return 0
+
     def has(self, names: Sequence[str]) -> bool:
         return bool(names) and all(self.path(name).exists() and _version(name) == VERSION for name in names)
 

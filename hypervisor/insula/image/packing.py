@@ -8,8 +8,8 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,25 @@ from insula.thread import in_thread
 CHUNK = 1 << 20
 LEVEL = 6
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-DOCKER = ("application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.container.image.v1+json",
-          "application/vnd.docker.image.rootfs.diff.tar.gzip")  # fmt: skip
-OCI = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json",
-       "application/vnd.oci.image.layer.v1.tar+gzip")  # fmt: skip
-OCI_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Media types. layers: by how a layer is compressed, as `read_magic` tells it."""
+
+    manifest: str
+    config: str
+    layers: Mapping[bytes, str]
+
+
+OCI = "application/vnd.oci.image."
+DOCKER = "application/vnd.docker."
+OCI_LAYERS = {GZIP: f"{OCI}layer.v1.tar+gzip", ZSTD: f"{OCI}layer.v1.tar+zstd", b"": f"{OCI}layer.v1.tar"}
+OCI_KINDS = Kinds(f"{OCI}manifest.v1+json", f"{OCI}config.v1+json", OCI_LAYERS)
+DOCKER_KINDS = Kinds(
+    f"{DOCKER}distribution.manifest.v2+json", f"{DOCKER}container.image.v1+json",
+    {GZIP: f"{DOCKER}image.rootfs.diff.tar.gzip"},
+)  # fmt: skip
 
 
 async def pack(
@@ -51,7 +65,7 @@ async def pack(
         if magic == b"" and layer.digest not in packed:
             packed[layer.digest] = await compress(blobs, layer, told)
     layers = tuple(LayerBlob(packed.get(layer.digest, layer.digest), layer.diff_id) for layer in image.layers)
-    raw = await in_thread(make_manifest, blobs, image, layers, OCI if zstd else DOCKER)
+    raw = await in_thread(make_manifest, blobs, image, layers, OCI_KINDS if zstd else DOCKER_KINDS)
     manifest = await in_thread(blobs.write_bytes, raw)
     changed = [replace(image, layers=layers, manifest=manifest)]
     for other in catalog.images.values():
@@ -135,20 +149,17 @@ class Packer:
         self._out.close()
 
 
-def make_manifest(
-    blobs: BlobStore, image: Image, layers: tuple[LayerBlob, ...], kinds: tuple[str, str, str]
-) -> bytes:
-    """The manifest of stored blobs. kinds: media types of the manifest, the config, a gzip layer. Blocking."""
-    manifest, config, gzipped = kinds
+def make_manifest(blobs: BlobStore, image: Image, layers: Sequence[LayerBlob], kinds: Kinds) -> bytes:
+    """The manifest of stored blobs. Raises Unavailable if one is gone. Blocking."""
 
     def describe(digest: str) -> dict[str, Any]:
-        kind = OCI_ZSTD if read_magic(blobs.path(digest)) == ZSTD else gzipped
+        kind = kinds.layers[read_magic(blobs.path(digest))]
         return {"mediaType": kind, "size": blobs.size([digest]), "digest": digest}
 
     document = {
         "schemaVersion": 2,
-        "mediaType": manifest,
-        "config": {"mediaType": config, "size": len(image.config.raw), "digest": image.id},
+        "mediaType": kinds.manifest,
+        "config": {"mediaType": kinds.config, "size": len(image.config.raw), "digest": image.id},
         "layers": [describe(layer.digest) for layer in layers],
     }
     return json.dumps(document).encode()

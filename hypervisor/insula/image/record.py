@@ -5,6 +5,7 @@ does not say: the layers' blobs, the disks made of them, where it came from.
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ class Image:
         return self.config.created
 
     @property
+    def created_ns(self) -> int:
+        """Unix nanoseconds; 0 if the image does not say when it was made."""
+        return moment_ns(self.created)
+
+    @property
     def history(self) -> tuple[dict[str, Any], ...]:
         """The config's history, oldest first."""
         return self.config.history
@@ -71,6 +77,15 @@ class Image:
             *(layer.digest for layer in self.layers),
             *([self.manifest] if self.manifest else []),
         }
+
+
+def moment_ns(created: str) -> int:
+    """RFC 3339 as Unix nanoseconds, exact to the microsecond; 0 for what is none (the text comes from an image)."""
+    try:
+        moment = datetime.fromisoformat(created.replace("Z", "+00:00"))
+        return int(moment.timestamp() * 1_000_000) * 1000
+    except (ValueError, OverflowError):
+        return 0
 
 
 def image_from_document(config: ImageConfig, document: dict[str, Any]) -> Image:

@@ -53,14 +53,14 @@ class ImageStore:
         self._events = events
         self._limits = limits or Limits()
         self.blobs = BlobStore(paths)
-        self._disks = DiskStore(paths, self.blobs, self._limits, jail_limits or JailLimits())
+        self.disks = DiskStore(paths, self.blobs, self._limits, jail_limits or JailLimits())
         self.catalog = Catalog()
         self.leftovers = Leftovers(database)
         self._held: Counter[str] = Counter()  # disks of open rootfs
         self._gate = asyncio.Lock()
-        self._writers = 0
-        self._sweep_due = False
-        self.steps = Steps(self.blobs, self._disks, self.catalog, database, self.writing)
+        self._writers, self._sweep_due = 0, False
+        self.pruning = asyncio.Lock()
+        self.steps = Steps(self.blobs, self.disks, self.catalog, database, self.writing)
 
     async def open(self) -> None:
         """Reads the records and removes what an earlier daemon left unfinished."""
@@ -86,7 +86,7 @@ class ImageStore:
 
     async def close(self) -> None:
         """Ends running converters; the records are complete at any moment."""
-        await self._disks.close()
+        await self.disks.close()
 
     # -- lookups
 
@@ -107,8 +107,8 @@ class ImageStore:
 
     async def usage(self) -> ImagesUsage:
         """What all images take of the disk."""
-        images = list(self.catalog.images.values())
-        return await in_thread(measure_images, images, self._disks.folder, self.blobs.folder)
+        folders = self.disks.folder, self.blobs.folder
+        return await in_thread(measure_images, tuple(self.catalog.images.values()), *folders)
 
     # -- additions
 
@@ -123,7 +123,7 @@ class ImageStore:
             async with self.blobs.staging() as path, self.blobs.staging() as plain:
                 await receive(stream, path, ARCHIVE_MAX)
                 yield LoadProgress("Reading archive")
-                new = await read_archive(path, plain, self.blobs, self._disks.diff_id, wanted)
+                new = await read_archive(path, plain, self.blobs, self.disks.diff_id, wanted)
             images = []
             for number, item in enumerate(new, 1):
                 yield LoadProgress("Making disks", current=number, total=len(new))
@@ -135,8 +135,8 @@ class ImageStore:
             id = self.find(tag).id
             self.publish("load", id, name)
             yield Loaded(id, name)
-        for image in images:
-            if not self.catalog.tags_of(image.id):
+        for item, image in zip(new, images, strict=True):
+            if not item.tags:
                 self.publish("load", image.id, image.id)
                 yield Loaded(image.id)
 
@@ -152,7 +152,7 @@ class ImageStore:
         tag = parse_reference(change.reference).canonical if change.reference else ""
         async with self.writing():
             layer = await in_thread(self._store_file, path)
-            diff_id = await self._disks.diff_id(layer, "the root file system")
+            diff_id = await self.disks.diff_id(layer, "the root file system")
             config = make_imported_config(change, diff_id)
             tags = (tag,) if tag else ()
             item = NewImage(config, (layer,), tags, comment=change.message, beside=change.beside)
@@ -176,7 +176,7 @@ class ImageStore:
             await receive(layer, path, ARCHIVE_MAX)
             async with self.writing():
                 blob = await in_thread(self._store_file, path)
-                diff_id = await self._disks.diff_id(blob, "the container's changes")
+                diff_id = await self.disks.diff_id(blob, "the container's changes")
                 layers = (*(known.digest for known in parent.layers), blob)
                 item = NewImage(make_config(diff_id), layers, tags, parent=parent.id, comment=comment)
                 image = await self._make_image(item)
@@ -216,7 +216,7 @@ class ImageStore:
 
     async def prepare_disk(self, layer: LayerBlob, index: int, count: int) -> None:
         """Makes the disk of one layer of `count`, if it gets one of its own: what `add` will want."""
-        await self._disks.prepare(layer, index, count)
+        await self.disks.prepare(layer, index, count)
 
     def _store_file(self, path: Path) -> str:
         with path.open("rb") as file:
@@ -231,8 +231,8 @@ class ImageStore:
             )
         await in_thread(self.blobs.write_bytes, item.config)
         layers = tuple(LayerBlob(*pair) for pair in zip(item.layers, config.diff_ids, strict=True))
-        disks = await self._disks.make(layers)
-        disk_size = await in_thread(self._disks.size, disks)
+        disks = await self.disks.make(layers)
+        disk_size = await in_thread(self.disks.size, disks)
         image = Image(
             id=config.id, config=config, layers=layers, disks=disks, size=0, disk_size=disk_size,
             loaded_at=time.time_ns(), manifest=item.manifest, parent=item.parent, comment=item.comment,
@@ -354,12 +354,12 @@ class ImageStore:
         disks = image.disks
         self._held.update(disks)
         try:
-            if not await in_thread(self._disks.has, disks):
+            if not await in_thread(self.disks.has, disks):
                 made = (await self.steps.complete(image)).disks
                 self._held.update(made)
                 self._held.subtract(disks)
                 disks = made
-            yield Rootfs(image.id, tuple(self._disks.path(name) for name in disks), image.config)
+            yield Rootfs(image.id, tuple(self.disks.path(name) for name in disks), image.config)
         finally:
             self._held.subtract(disks)
 
@@ -394,7 +394,7 @@ class ImageStore:
             disks = {name for image in images for name in image.disks}
             disks |= {name for name, count in self._held.items() if count > 0}
             await in_thread(self.blobs.remove_others, blobs)
-            await in_thread(self._disks.remove_others, disks)
+            await in_thread(self.disks.remove_others, disks)
 
     def publish(self, action: str, id: str, name: str) -> None:
         self._events.publish(Event("image", action, id, {"name": name}))

@@ -26,6 +26,7 @@ from insula.errors import NotFound, Unavailable
 from insula.guest.request import GuestRequest
 from insula.image.manifest import ImageConfig, parse_config
 from insula.image.record import Rootfs
+from insula.image.usage import ImagesUsage
 from insula.machine.machine import Gone
 from insula.machine.spec import NO_WEIGHTS, Throttle, Weights
 from insula.process import HeldProcess
@@ -287,8 +288,10 @@ class StillImages:
 
     disk_size = 1000
     parent = ""
+    repo_tags = ("test:latest",)
 
     def __init__(self, **config: object) -> None:
+        self.pruning = asyncio.Lock()
         document = {
             "architecture": ARCHITECTURE,
             "os": "linux",
@@ -309,6 +312,9 @@ class StillImages:
         if reference not in ("test", self.id):
             raise NotFound(f"No such image: {reference}")
         return self
+
+    async def usage(self) -> ImagesUsage:
+        return ImagesUsage(1000, {})
 
     def platforms(self, reference: str) -> tuple[str, ...]:
         return (str(self.find(reference).platform),)

@@ -282,7 +282,7 @@ async def test_gzip_bomb_as_a_layer(store: ImageStore, paths: Paths) -> None:
 
 
 async def test_stream_limit(paths: Paths, store: ImageStore) -> None:
-    store._disks._limits = Limits(stream=1 << 20)
+    store.disks._limits = Limits(stream=1 << 20)
     layer = make_tar(*((f"f{n}", file(bytes(60_000))) for n in range(40)))
     await refused(
         store, paths, docker_archive([gzip.compress(layer)], diff_ids=[layer]), "more than 1 MiB|would fit"
@@ -290,6 +290,6 @@ async def test_stream_limit(paths: Paths, store: ImageStore) -> None:
 
 
 async def test_output_of_the_converter_is_limited(store: ImageStore, paths: Paths) -> None:
-    store._disks._jail_limits = JailLimits(output=1 << 16)
+    store.disks._jail_limits = JailLimits(output=1 << 16)
     layer = make_tar(("f", file(os.urandom(1 << 20))))
     await refused(store, paths, docker_archive([layer]), "would have more than")
