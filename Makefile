@@ -4,7 +4,7 @@
 # make test-platforms   the same for the platforms beyond amd64 and arm64: their QEMU too, and the boot tests on each
 # make agents  the guest agent for every platform
 # make soak    the long runs: all fuzz inputs, all kills
-# make test-docker-py   docker-py's own tests (containers, execs, health checks, clients)
+# make test-docker-py   docker-py's own tests (containers, images, builds, networks, volumes and more)
 # make bench   the measured table of the README
 
 PYTHON ?= python3

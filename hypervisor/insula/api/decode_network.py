@@ -4,6 +4,7 @@ bodies of the network endpoints. Types are checked here; sense is checked by the
 from dataclasses import replace
 from typing import Any
 
+from insula import errors
 from insula.api.fields import ENDPOINT
 from insula.api.typed import check, read_section
 from insula.container.leases import HOST_GATEWAY, proper
@@ -99,10 +100,14 @@ def decode_endpoints(endpoints: dict[str, Any], mac: str, mode: str) -> tuple[En
 
 
 def decode_endpoint(network: str, settings: dict[str, Any]) -> EndpointSpec:
-    """One EndpointSettings. Raises InvalidArgument."""
+    """One EndpointSettings. Raises InvalidArgument, NotImplemented."""
     ipam = settings.get("IPAMConfig") or {}
     for name in ("IPv4Address", "IPv6Address"):
         check(f"IPAMConfig.{name}", "string", ipam.get(name))
+    if ipam.get("LinkLocalIPs"):
+        raise errors.NotImplemented(
+            "link-local addresses of a container are not there", "give it an address of its network"
+        )
     return EndpointSpec(
         network=network,
         ipv4=ipam.get("IPv4Address") or "",
@@ -142,14 +147,18 @@ def decode_network(document: dict[str, Any]) -> NetworkSpec:
     check("IPAM.Options", "labels", ipam.get("Options"))
     if ipam.get("Driver") not in (None, "", "default"):
         raise InvalidArgument(f"invalid IPAM driver {ipam['Driver'][:40]!r}: only default is here")
+    subnets = decode_subnets(ipam.get("Config") or [])
+    ipv6 = document.get("EnableIPv6")
+    if ipv6 is None:  # a subnet says it too
+        ipv6 = any(subnet.network.version == 6 for subnet in subnets)
     return NetworkSpec(
         name=document.get("Name") or "",
         driver=document.get("Driver") or "",
-        subnets=decode_subnets(ipam.get("Config") or []),
+        subnets=subnets,
         internal=bool(document.get("Internal")),
         attachable=bool(document.get("Attachable")),
         ipv4=document.get("EnableIPv4") is not False,
-        ipv6=bool(document.get("EnableIPv6")),
+        ipv6=ipv6,
         labels=dict(document.get("Labels") or {}),
         options=dict(document.get("Options") or {}),
         ipam_options=dict(ipam.get("Options") or {}),

@@ -11,7 +11,7 @@ from insula.errors import Forbidden, InvalidArgument, NotFound
 from insula.network.address import SUBNETS_MAX, IPAddress, Subnet
 from insula.network.nft import Bridge
 
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9_. -]*[a-zA-Z0-9_.-])?")
 NAME_MAX = 255
 LABELS_MAX = 1 << 16
 DEFAULT = "bridge"
@@ -47,7 +47,7 @@ class NetworkSpec:
         """Raises InvalidArgument, Forbidden, NotFound."""
         if not NAME.fullmatch(self.name) or len(self.name) > NAME_MAX:
             raise InvalidArgument(
-                f"invalid network name {self.name[:NAME_MAX]!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+                f"invalid network name {self.name[:NAME_MAX]!r}: only [a-zA-Z0-9][a-zA-Z0-9_. -] are allowed"
             )
         if self.name in RESERVED:
             raise Forbidden(f"operation is not permitted on predefined {self.name} network ")
