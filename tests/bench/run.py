@@ -2,7 +2,8 @@
 
 Starts a daemon of its own with a state root of its own, beside podman (runc, overlay, no network) with a store of its
 own, both running the same busybox. Nothing else should run on the host meanwhile. Usage: run.py [SECTION …], sections:
-start, burst, template, exec, memory, loop, many, records, network (network.py), health (ten minutes; health.py).
+start, burst, template, exec, memory, loop, many, records, network (network.py), build (classic.py), health (ten
+minutes; health.py).
 Writes build-out/bench.json.
 """
 
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import classic
 import health as checks
 import network as networks
 
@@ -415,10 +417,16 @@ def network(daemon: Daemon, podman: Podman) -> dict[str, Any]:
     return {"run --rm": added} | networks.measure(daemon, podman)
 
 
+def build(daemon: Daemon, podman: Podman) -> dict[str, Any]:
+    """Ten small steps beside Docker's classic builder (classic.py)."""
+    return classic.measure(daemon, timed, interleaved)
+
+
 SECTIONS = {
     "start": start, "burst": burst, "template": template, "exec": exec_, "memory": memory, "loop": loop, "many": many,
     "records": records,
     "network": network,
+    "build": build,
     "health": health,
 }  # fmt: skip
 
