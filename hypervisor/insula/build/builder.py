@@ -27,7 +27,7 @@ from insula.build.dockerfile import (
     sources_of,
 )
 from insula.build.expand import expand
-from insula.build.file_tree import FileTree, is_compressed, uncompress
+from insula.build.file_tree import FileTree
 from insula.build.messages import Messages, Send
 from insula.build.options import BuildOptions
 from insula.build.parser import DOCKERFILE_MAX, fail
@@ -47,6 +47,7 @@ from insula.image.reference import (
     parse_reference,
 )
 from insula.image.registry.registries import Registries
+from insula.image.unfold import is_compressed
 from insula.thread import in_thread
 
 SCRATCH = "scratch"
@@ -112,7 +113,7 @@ class Context:
         await receive(context, path, ARCHIVE_MAX)
         if await in_thread(is_compressed, path):
             plain = await self._held.enter_async_context(steps.staging())
-            await in_thread(uncompress, path, plain, CONTEXT)
+            await steps.unfold(path, plain, CONTEXT)
             await in_thread(path.unlink)
             path = plain
         return await in_thread(FileTree, path, CONTEXT)

@@ -6,30 +6,21 @@ name that somebody has chosen ever becomes a path of this host. Links are follow
 Blocking; for a thread.
 """
 
-import bz2
 import hashlib
-import lzma
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
-
-import zstandard
+from typing import BinaryIO
 
 from insula.build.patterns import Ignore, compile_match, has_wildcards
 from insula.errors import InvalidArgument
-from insula.image.blobs import full_disk
-from insula.image.decompress import open_uncompressed
 from insula.image.tar_reader import DIRECTORY, FILE, LINK, SYMLINK, Entry, TarReader, shown
 
 MEMBERS_MAX = 1_000_000
 NAMES_MAX = 256 << 20
 LINKS_MAX = 40
 CHUNK = 1 << 20
-PLAIN_MAX = 64 << 30
-LZMA_MEMORY = 256 << 20
 
 
 @dataclass(slots=True)
@@ -235,68 +226,3 @@ def _folder() -> Entry:
 
 def _stored(entry: Entry) -> int:
     return entry.size if entry.extents is None else sum(length for _, length in entry.extents)
-
-
-# -- compressed tars
-
-
-class _Decoder(Protocol):
-    def read(self, n: int, /) -> bytes: ...
-
-
-def _opened(file: BinaryIO, head: bytes, what: str) -> _Decoder:
-    if head.startswith(b"\xfd7zXZ"):
-        return lzma.open(file)
-    if head.startswith(b"BZh"):
-        return bz2.open(file)
-    return open_uncompressed(file, what, PLAIN_MAX)
-
-
-def is_compressed(path: Path, offset: int = 0) -> bool:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return is_compressed_head(file.read(6))
-
-
-def is_compressed_head(head: bytes) -> bool:
-    return head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh"))
-
-
-class Slice:
-    """A piece of a file, to be read as one."""
-
-    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
-        self._file = file
-        self._left = size
-        file.seek(offset)
-
-    def read(self, n: int = -1, /) -> bytes:
-        data = self._file.read(self._left if n < 0 else min(n, self._left))
-        self._left -= len(data)
-        return data
-
-
-def uncompress(source: Path, target: Path, what: str, place: tuple[int, int] | None = None) -> None:
-    """Writes what a compressed file, or a piece of one (offset, size), unfolds to into a new file. Raises
-    InvalidArgument for what is damaged or unfolds to too much, Unavailable if the disk is full."""
-    with source.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        offset, length = place or (0, size)
-        file.seek(offset)
-        head = file.read(6)
-        piece = Slice(file, offset, length)
-        try:
-            with target.open("xb") as out:
-                decoder = _opened(piece, head, what)  # type: ignore[arg-type]  # it is only read forward
-                written = 0
-                while data := decoder.read(CHUNK):
-                    written += len(data)
-                    if written > PLAIN_MAX:
-                        raise InvalidArgument(f"{what} unfolds to more than {PLAIN_MAX >> 30} GiB")
-                    out.write(data)
-        except (EOFError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
-            raise InvalidArgument(f"{what} is damaged: {error}") from error
-        except OSError as error:
-            if error.errno is None:  # bz2's word for damage
-                raise InvalidArgument(f"{what} is damaged: {error}") from error
-            raise full_disk(error, target.parent) from error

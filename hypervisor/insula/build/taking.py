@@ -14,7 +14,7 @@ from pathlib import Path
 from insula.agent.tree import Entry, Kind
 from insula.build.copying import Copy, Copying, Item, Wish
 from insula.build.download import check_source, download, is_address
-from insula.build.file_tree import FileTree, is_compressed, uncompress
+from insula.build.file_tree import FileTree
 from insula.build.parser import Instruction
 from insula.build.patterns import compile_match, has_wildcards
 from insula.build.stage_machine import StageMachine
@@ -23,6 +23,7 @@ from insula.errors import InvalidArgument
 from insula.image.intake import ARCHIVE_MAX, receive
 from insula.image.steps import Steps
 from insula.image.tar_reader import FILE
+from insula.image.unfold import is_compressed
 from insula.thread import in_thread
 
 TAR_MAGIC, TAR_AT = b"ustar", 257
@@ -105,7 +106,7 @@ class Taking:
         plain = await self.stage()
         try:
             if await in_thread(is_compressed, tree.path, offset):
-                await in_thread(uncompress, tree.path, plain, what, (offset, size))
+                await self._steps.unfold(tree.path, plain, what, (offset, size))
             else:
                 await in_thread(_cut_out, tree.path, plain, offset, size)
             if not await in_thread(_is_tar, plain, 0, (await in_thread(plain.stat)).st_size):

@@ -1,9 +1,10 @@
 """The converter: layer tars in, one read-only disk out. Runs in a jail, as a process of its own.
 
 Its request is one JSON argument: layers as file descriptors, where the disk goes, the limits and a mode:
-`lowest` (a layer with nothing below it), `upper` (one that has), `merge` (several into one, from the lowest)
-or `digest` (no disk, only the layers' digests). Answers with one JSON line on stdout: what each layer was, or
-the failure. Limits on memory, processor time and output are set by whoever starts it.
+`lowest` (a layer with nothing below it), `upper` (one that has), `merge` (several into one, from the lowest),
+`digest` (no disk, only the layers' digests) or `unfold` (no disk, but what a compressed file unfolds to).
+Answers with one JSON line on stdout: what each layer was, or the failure. Limits on memory, processor time
+and output are set by whoever starts it.
 """
 
 import errno
@@ -16,12 +17,15 @@ from insula.errors import InsulaError
 from insula.image.decompress import Uncompressed
 from insula.image.layer import Limits, NeedsLower, Tree
 from insula.image.squashfs import finish_image, start_image
+from insula.image.unfold import unfold
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """Does what a request says; gives the answer's fields. Raises what the parts raise."""
     limits = Limits(**request["limits"])
     mode = request["mode"]
+    if mode == "unfold":
+        return _unfold(request)
     answer: dict[str, Any] = {"layers": [], "needs_lower": False, "incomplete": False}
     tree = Tree(limits, lowest=mode != "upper", merged=mode == "merge")
     with open(request["out"], "wb", buffering=1 << 20, closefd=False) as out:
@@ -40,6 +44,16 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     answer["incomplete"] = tree.incomplete
     os.fsync(request["out"])
     return answer
+
+
+def _unfold(request: dict[str, Any]) -> dict[str, Any]:
+    (layer,) = request["layers"]
+    with (
+        open(layer["fd"], "rb", closefd=False) as file,
+        open(request["out"], "wb", buffering=1 << 20, closefd=False) as out,
+    ):
+        unfold(file, out, layer["what"], tuple(request["place"]) if request["place"] else None)
+    return {"layers": [], "needs_lower": False, "incomplete": False}
 
 
 def main() -> None:

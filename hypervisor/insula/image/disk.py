@@ -119,8 +119,14 @@ class DiskStore:
     async def diff_id(self, digest: str, what: str) -> str:
         """The digest of a layer blob's uncompressed content, for formats that do not tell it."""
         async with self._blobs.staging() as out:
-            answer = await self._convert([digest], [what], out, mode="digest")
+            answer = await self._convert([self._blobs.path(digest)], [what], out, mode="digest")
         return answer.diff_ids[0]
+
+    async def unfold(self, source: Path, out: Path, what: str, place: tuple[int, int] | None = None) -> None:
+        """Writes what a compressed file, or a piece of one (offset, size), unfolds to into a new staged file. Raises
+        InvalidArgument for what is damaged or unfolds to too much, Unavailable."""
+        async with self._slots:
+            await self._convert([source], [what], out, "unfold", place)
 
     # -- one disk
 
@@ -135,7 +141,9 @@ class DiskStore:
         async def build() -> str | None:
             mode = "lowest" if index == 0 else "upper"
             async with self._blobs.staging() as out:
-                answer = await self._convert([layer.digest], [f"layer {index + 1}"], out, mode)
+                answer = await self._convert(
+                    [self._blobs.path(layer.digest)], [f"layer {index + 1}"], out, mode
+                )
                 if answer.needs_lower:
                     return None
                 _check_digests([layer], answer, index)
@@ -152,7 +160,9 @@ class DiskStore:
         async def build() -> str | None:
             whats = [f"layer {index + 1}" for index in range(len(layers))]
             async with self._blobs.staging() as out:
-                answer = await self._convert([layer.digest for layer in layers], whats, out, "merge")
+                answer = await self._convert(
+                    [self._blobs.path(one.digest) for one in layers], whats, out, "merge"
+                )
                 _check_digests(layers, answer, 0)
                 return await self._keep(out, name)
 
@@ -185,12 +195,20 @@ class DiskStore:
 
     # -- the converter
 
-    async def _convert(self, digests: Sequence[str], whats: Sequence[str], out: Path, mode: str) -> Answer:
+    async def _convert(
+        self,
+        sources: Sequence[Path],
+        whats: Sequence[str],
+        out: Path,
+        mode: str,
+        place: tuple[int, int] | None = None,
+    ) -> Answer:
         descriptors: list[int] = []
         try:
-            await in_thread(self._open, digests, out, descriptors)
+            await in_thread(self._open, sources, out, descriptors)
             layers = [{"fd": fd, "what": what} for fd, what in zip(descriptors, whats, strict=False)]
-            request = {"mode": mode, "layers": layers, "out": descriptors[-1], "limits": asdict(self._limits)}
+            request = {"mode": mode, "layers": layers, "out": descriptors[-1], "limits": asdict(self._limits),
+                       "place": place}  # fmt: skip
             argv = jail_argv(json.dumps(request), self._jail_limits)
             finished = await run(argv, timeout=SECONDS, check=False, pass_fds=descriptors)
         except OSError as error:
@@ -202,9 +220,9 @@ class DiskStore:
             raise self._died(finished.status, finished.stderr)
         return self._read_answer(finished.stdout, out.parent)
 
-    def _open(self, digests: Sequence[str], out: Path, descriptors: list[int]) -> None:
-        for digest in digests:
-            descriptors.append(open_lent_blocking(self._blobs.path(digest)))
+    def _open(self, sources: Sequence[Path], out: Path, descriptors: list[int]) -> None:
+        for source in sources:
+            descriptors.append(open_lent_blocking(source))
         descriptors.append(os.open(out, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _died(self, status: int, stderr: bytes) -> InsulaError:

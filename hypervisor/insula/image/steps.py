@@ -57,6 +57,16 @@ class Steps:
         """A name for a file that is gone afterwards, whatever happens to the daemon."""
         return self._blobs.staging()
 
+    def blob(self, digest: str) -> Path:
+        """Where a layer's blob is."""
+        return self._blobs.path(digest)
+
+    async def unfold(
+        self, source: Path, target: Path, what: str, place: tuple[int, int] | None = None
+    ) -> None:
+        """See DiskStore.unfold: compressed files of strangers, in the converter's jail."""
+        await self._disks.unfold(source, target, what, place)
+
     def scratch(self, platform: ImagePlatform) -> Image:
         """The image of nothing, which is in no store: a root without any file."""
         config = make_config(empty_document(platform))

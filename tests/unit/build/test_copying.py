@@ -1,7 +1,4 @@
-import bz2
-import gzip
 import io
-import lzma
 import tarfile
 from pathlib import Path
 
@@ -9,7 +6,7 @@ import pytest
 
 from insula.agent.tree import Entry, Kind, decode_entry
 from insula.build.copying import Copy, Copying, Wish, tree_of
-from insula.build.file_tree import FileTree, uncompress
+from insula.build.file_tree import FileTree
 from insula.build.patterns import Ignore
 from insula.errors import InvalidArgument
 
@@ -172,17 +169,3 @@ def test_links_that_go_round(tmp_path: Path) -> None:
     path.write_bytes(tar_of({"a": "b", "b": "a", "up": "/../../x"}))
     found = FileTree(path, "it")
     assert found.resolve("a") is None and found.resolve("up") is None and found.glob("a/*") == []
-
-
-@pytest.mark.parametrize("packed", [gzip.compress, bz2.compress, lzma.compress])
-def test_compressed(tmp_path: Path, packed: object) -> None:
-    data = tar_of({"a": b"A" * 1000})
-    source, plain = tmp_path / "s", tmp_path / "p"
-    source.write_bytes(b"before" + packed(data) + b"after")  # type: ignore[operator]
-    uncompress(source, plain, "it", (6, len(packed(data))))  # type: ignore[operator]
-    assert plain.read_bytes() == data
-    source.write_bytes(packed(data)[:-20])  # type: ignore[operator]
-    plain.unlink()
-    with pytest.raises(InvalidArgument, match=r"truncated|damaged"):
-        uncompress(source, plain, "it")
-        FileTree(plain, "it")
