@@ -1,5 +1,4 @@
-"""One build: the context received, the Dockerfile read, the stages that are needed built in order, the image
-named.
+"""One build: the context received, the Dockerfile read, the stages that are needed built, the image named.
 
 Everything that it makes on the way (files in staging, machines with their disks) is held by one AsyncExitStack
 and gone when the build ends, however it ends. What it has finished by then are whole images, which the next build
@@ -23,6 +22,7 @@ from insula.build.dockerfile import (
     earlier,
     find_stage,
     find_target,
+    needs_of,
     read_dockerfile,
     sources_of,
 )
@@ -35,6 +35,7 @@ from insula.build.patterns import IGNORE_MAX, read_ignore
 from insula.build.stage_build import DamagedCache, Shop, StageBuild
 from insula.build.stage_machine import StageMachine, open_stage_machine
 from insula.build.taking import Taking
+from insula.build.turns import Turn, Turns
 from insula.container.parts import Parts
 from insula.errors import InvalidArgument
 from insula.image.intake import ARCHIVE_MAX, receive
@@ -166,6 +167,8 @@ class Builder:
         self._held = AsyncExitStack()
         self._done: dict[int, StageBuild] = {}
         self._machines: dict[str, StageMachine] = {}
+        self._opening = asyncio.Lock()
+        self._turns: Turns | None = None
         host = make_platform("linux", host_architecture())
         self._arguments = Arguments(options.arguments, platform_arguments(platform, host))
 
@@ -216,15 +219,21 @@ class Builder:
             self._held,
             usable,
         )
-        counter = _Counter(dockerfile, needed, bool(self._options.labels))
-        for instruction in dockerfile.arguments:
-            await self._messages.step(*counter.next(), _first_line(instruction.original))
-        for number, stage in enumerate(needed, 1):
-            await self._stage(shop, stage, bases[stage.index], counter)
-            await self._let_go(needed[number:])
+        count = _Count(dockerfile, needed, bool(self._options.labels))
+        for number, instruction in enumerate(dockerfile.arguments, 1):
+            await self._messages.step(number, count.total, _first_line(instruction.original))
+        needs = {s.index: [n.index for n in needs_of(dockerfile.stages, s, bases)] for s in needed}
+        self._turns = Turns([stage.index for stage in needed], needs, self._messages.send)
+
+        async def do(index: int, turn: Turn) -> None:
+            own = replace(shop, messages=self._messages.through(turn.send))
+            await self._stage(own, dockerfile.stages[index], bases[index], count)
+            await self._let_go(index)
+
+        await self._turns.run(do)
         last = self._done[target.index]
         if self._options.labels:
-            await self._messages.step(*counter.next(), _shown_labels(self._options.labels))
+            await self._messages.step(count.total, count.total, _shown_labels(self._options.labels))
             await last.label(self._options.labels)
         if unused := self._arguments.unused():
             words = " ".join(unused)
@@ -243,9 +252,10 @@ class Builder:
             raise fail(stage.line, f"base name ({text[:200]}) should not be blank")
         return found
 
-    async def _stage(self, shop: Shop, stage: Stage, base: str, counter: "_Counter") -> None:
+    async def _stage(self, shop: Shop, stage: Stage, base: str, count: "_Count") -> None:
         platform = parse_platform(self._from(stage, stage.platform)) if stage.platform else self._platform
-        await self._messages.step(*counter.next(), _first_line(stage.from_.original))
+        messages, number = shop.messages, count.first[stage.index]
+        await messages.step(number, count.total, _first_line(stage.from_.original))
         before = find_stage(self._dockerfile.stages[: stage.index], base)
         if before is not None:
             image = self._done[before.index].image
@@ -253,32 +263,34 @@ class Builder:
         elif base == SCRATCH:
             image = None
         else:
-            image = await self._bases.find(base, platform, self._messages, pull=self._options.pull)
-        await self._messages.image(image)
+            image = await self._bases.find(base, platform, messages, pull=self._options.pull)
+        await messages.image(image)
         build = StageBuild(shop, self, stage, platform, self._dockerfile.escape, image)
         self._done[stage.index] = build
         triggers = build.begin()
         if triggers:
             plural = "s" if len(triggers) > 1 else ""
-            await self._messages.say(f"# Executing {len(triggers)} build trigger{plural}\n")
+            await messages.say(f"# Executing {len(triggers)} build trigger{plural}\n")
         for instruction in triggers:
             await build.do(instruction)
         for instruction in stage.instructions:
-            await self._messages.step(*counter.next(), _first_line(instruction.original))
+            number += 1
+            await messages.step(number, count.total, _first_line(instruction.original))
             await build.do(instruction)
 
-    async def _let_go(self, rest: list[Stage]) -> None:
-        """Of the machines of stages from which none of the rest takes files."""
-        stages = self._dockerfile.stages
+    async def _let_go(self, done: int) -> None:
+        """Of the machines of stages from which none of the rest takes files. done: the stage that has just been."""
+        assert self._turns is not None
+        stages, left = self._dockerfile.stages, [index for index in self._turns.left if index != done]
         wanted = {
             found.index
-            for stage in rest
+            for stage in (stages[index] for index in left)
             for instruction in stage.instructions
             for name in sources_of(instruction)
             if (found := find_stage(stages[: stage.index], name)) is not None
         }
         for index, build in self._done.items():
-            if index not in wanted:
+            if index not in wanted and index not in left:
                 await build.close_machine()
 
     # -- what other stages take from
@@ -291,10 +303,13 @@ class Builder:
     async def _source(self, stage: StageBuild, name: str) -> Image | None:
         found = earlier(self._dockerfile.stages, stage.stage, name)
         if found is not None:
+            assert self._turns is not None
+            if not await self._turns.wait(found.index):
+                raise InvalidArgument(f"the stage {name[:80]}, from which a trigger copies, is not built")
             return self._done[found.index].image
         if name.isascii() and name.isdigit():
             raise InvalidArgument(f"invalid from flag value {name[:80]}: invalid stage index {name[:80]}")
-        return await self._bases.find(name, stage.platform, self._messages)
+        return await self._bases.find(name, stage.platform, stage.shop.messages)
 
     async def machine_of(self, stage: StageBuild, name: str) -> StageMachine:
         """A machine on its files: the stage's own if it has one, else one that is kept until the build ends."""
@@ -306,24 +321,24 @@ class Builder:
         ):
             return machine
         image = await self._source(stage, name) or self._parts.images.steps.scratch(stage.platform)
-        if image.id not in self._machines:
-            spec = self._options.container(image.id, ("true",))
-            opening = open_stage_machine(self._parts, spec, image)
-            self._machines[image.id] = await self._held.enter_async_context(opening)
+        async with self._opening:
+            if image.id not in self._machines:
+                spec = self._options.container(image.id, ("true",))
+                opening = open_stage_machine(self._parts, spec, image)
+                self._machines[image.id] = await self._held.enter_async_context(opening)
         return self._machines[image.id]
 
 
-class _Counter:
-    """Which step of how many."""
+class _Count:
+    """Which step of how many. first: of each stage, its FROM."""
 
     def __init__(self, dockerfile: Dockerfile, needed: list[Stage], labels: bool) -> None:
-        steps = sum(1 + len(stage.instructions) for stage in needed)
-        self._total = len(dockerfile.arguments) + steps + labels
-        self._number = 0
-
-    def next(self) -> tuple[int, int]:
-        self._number += 1
-        return self._number, self._total
+        number = len(dockerfile.arguments) + 1
+        self.first: dict[int, int] = {}
+        for stage in needed:
+            self.first[stage.index] = number
+            number += 1 + len(stage.instructions)
+        self.total = number - 1 + labels
 
 
 def _first_line(text: str) -> str:

@@ -234,16 +234,18 @@ def depends_on(stages: tuple[Stage, ...], stage: Stage, bases: Mapping[int, str]
     pending = [stage]
     while pending:
         one = pending.pop()
-        if one.index in needed:
-            continue
-        needed.add(one.index)
-        base = find_stage(stages[: one.index], bases[one.index])
-        pending += [base] if base is not None else []
-        for instruction in one.instructions:
-            for name in sources_of(instruction):
-                found = earlier(stages, one, name)
-                pending += [found] if found is not None else []
+        if one.index not in needed:
+            needed.add(one.index)
+            pending += needs_of(stages, one, bases)
     return [stages[index] for index in sorted(needed)]
+
+
+def needs_of(stages: tuple[Stage, ...], stage: Stage, bases: Mapping[int, str]) -> list[Stage]:
+    """The stages that one is built on or takes files from."""
+    names = [name for instruction in stage.instructions for name in sources_of(instruction)]
+    found = [find_stage(stages[: stage.index], bases[stage.index])]
+    found += [earlier(stages, stage, name) for name in names]
+    return [one for one in found if one is not None]
 
 
 def sources_of(instruction: Instruction) -> list[str]:

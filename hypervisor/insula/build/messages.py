@@ -16,13 +16,17 @@ class Messages:
     """quiet: nothing but the image's id at the end."""
 
     def __init__(self, send: Send, *, quiet: bool, prefix: str = "") -> None:
-        self._send = send
+        self.send = self._send = send
         self._quiet = quiet
         self._prefix = prefix
 
     def of(self, platform: str) -> "Messages":
         """Those of one of several builds that go on at once: each line says whose it is."""
         return Messages(self._send, quiet=self._quiet, prefix=f"[{platform}] ")
+
+    def through(self, send: Send) -> "Messages":
+        """The same, sent another way."""
+        return Messages(send, quiet=self._quiet, prefix=self._prefix)
 
     async def say(self, text: str) -> None:
         if not self._quiet:

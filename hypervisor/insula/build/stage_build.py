@@ -284,7 +284,8 @@ class StageBuild:
             taken = copy
             if taken is None:
                 source = await self.others.machine_of(self, from_)
-                taken = await self.shop.taking.from_machine(instruction.name, source, sources, wish)
+                async with source.lock:
+                    taken = await self.shop.taking.from_machine(instruction.name, source, sources, wish)
             return await self._write(taken, folder, is_folder, owner, take)
 
         await self._step(f"{NOP}{instruction.name} {words} in {target} ", work, [depends, folder])

@@ -88,7 +88,7 @@ class StepFailed(InvalidArgument):
 
 
 class StageMachine:
-    """From `open_stage_machine`. One step at a time."""
+    """From `open_stage_machine`. One step at a time. lock: of whoever reads files for another stage."""
 
     def __init__(self, parts: Parts, spec: ContainerSpec, base: Image, rootfs: Rootfs, id: str) -> None:
         self._parts = parts
@@ -97,6 +97,7 @@ class StageMachine:
         self._rootfs = rootfs
         self._id = id
         self._writable = parts.paths.writable_disk(FOLDER + id)
+        self.lock = asyncio.Lock()
         self._guest: Guest | None = None
         self._joined: Joined | None = None
         self._held = AsyncExitStack()
