@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from insula.errors import InvalidArgument, NotFound
+from insula.errors import InsulaError, InvalidArgument, NotFound
 from insula.image.disk import LayerBlob
 from insula.image.manifest import Descriptor, ImageConfig, Manifest, parse_config, parse_index, parse_manifest
 from insula.image.record import NewImage
-from insula.image.reference import ImagePlatform, Reference, host_architecture
+from insula.image.reference import DEFAULT_DOMAIN, ImagePlatform, Reference, host_architecture
 from insula.image.registry.client import RegistryClient
 from insula.image.registry.documents import Document, fetch_blob, fetch_manifest
 from insula.image.registry.download import Downloads
@@ -24,6 +24,7 @@ from insula.thread import in_thread
 
 ATTACHED_MAX = 64 << 20
 IMAGES_MAX = 64
+LIST_MAX = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,22 @@ class Pull:
         try:
             await self._run(wanted)
         except Refused as refused:
+            if refused.status == 404 and not await self._is_there():
+                refused = Refused(404, "DENIED", "requested access to the resource is denied")
             raise explain_pull(refused, self._reference) from refused
+
+    async def _is_there(self) -> bool:
+        """Whether the Hub's mirror has anything of the repository. The Hub denies what is not there, and clients know
+        it by that; a mirror knows no manifest of it."""
+        if self._reference.domain != DEFAULT_DOMAIN:
+            return True
+        try:
+            await self._client.read(self._client.url(f"/v2/{self._reference.path}/tags/list?n=1"), LIST_MAX)
+        except Refused as refused:
+            return refused.status != 404
+        except InsulaError:
+            return True  # it cannot be asked: then what it has said first stands
+        return True
 
     async def _run(self, wanted: Wanted) -> None:
         reference = self._reference

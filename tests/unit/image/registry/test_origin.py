@@ -166,6 +166,10 @@ async def test_a_mirror_has_the_last_word(store: ImageStore, registry: Registry)
     assert store.find("mirrored:1").repo_digests == (f"mirrored@{digest}",)
     with pytest.raises(NotFound, match=r"^manifest for mirrored:2 not found: manifest unknown"):
         await pull(registries, "mirrored:2")
+    with pytest.raises(
+        NotFound, match=r"^pull access denied for nobodys, repository does not exist or may require"
+    ):
+        await pull(registries, "nobodys:1")
     await registries.close()
 
 
