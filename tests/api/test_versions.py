@@ -33,6 +33,7 @@ SPECIAL: dict[str, tuple[str, Any, int]] = {
     "GET /containers/{id}/top": ("", None, 409),
     "GET /containers/{id}/stats": ("?stream=0&one-shot=1", None, 200),
     "POST /containers/{id}/update": ("", {"CpuShares": 512}, 200),
+    "GET /images/get": (f"?names={IMAGE}", None, 200),
     "POST /networks/create": ("", {"Name": "bridge"}, 403),
     "POST /networks/prune": ("", None, 200),
     "GET /networks/{id}": ("", None, 404),

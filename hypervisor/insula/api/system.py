@@ -34,7 +34,7 @@ async def version(call: Call) -> StreamResponse:
     architecture = GO_ARCHITECTURES.get(ARCHITECTURE, ARCHITECTURE)
     details = {
         "ApiVersion": api, "Arch": architecture, "KernelVersion": RELEASE, "MinAPIVersion": oldest,
-        "Os": "linux", "Experimental": "false",
+        "Os": "linux", "Experimental": "true",
     }  # fmt: skip
     return call.json(
         {
@@ -74,7 +74,7 @@ async def info(call: Call) -> StreamResponse:
         "ContainersRunning": running,
         "ContainersPaused": 0,
         "ContainersStopped": len(views) - running,
-        "Images": len(engine.images.list()),
+        "Images": len(engine.images.list(every=True)),
         "Driver": "insula",
         "DriverStatus": [["Layers", "squashfs"], ["Writable", "ext4"]],
         "Plugins": {"Volume": [], "Network": [], "Authorization": None, "Log": ["json-file", "local", "none"]},
@@ -101,7 +101,7 @@ async def info(call: Call) -> StreamResponse:
         "HttpProxy": "", "HttpsProxy": "", "NoProxy": "",
         "Name": os.uname().nodename,
         "Labels": [],
-        "ExperimentalBuild": False,
+        "ExperimentalBuild": True,
         "ServerVersion": VERSION,
         "Runtimes": {"insula": {"path": "insula"}},
         "DefaultRuntime": "insula",

@@ -19,7 +19,7 @@ HEADERS = {
     "Server": f"Docker/{VERSION} (linux) Insula/{VERSION}",
     "Api-Version": "1.51",
     "Ostype": "linux",
-    "Docker-Experimental": "false",
+    "Docker-Experimental": "true",  # else the docker command has no `build --squash`
 }
 
 
