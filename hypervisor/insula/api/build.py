@@ -15,7 +15,7 @@ from insula import errors
 from insula.api.call import JSON_TYPE, Call, kind_of, read_object
 from insula.api.filters import check_known
 from insula.api.images import read_platform
-from insula.api.registries import read_credentials, registry_of
+from insula.api.registries import BUILDKIT, read_credentials, registry_of
 from insula.api.router import Route
 from insula.build.options import BuildOptions
 from insula.build.stage_machine import StepFailed
@@ -26,9 +26,6 @@ from insula.image.registry.challenge import Credentials
 CREDENTIALS_HEADER = "X-Registry-Config"
 CREDENTIALS_MAX = 100
 SECRETS_HEADER = "X-Insula-Build-Secrets"
-BUILDKIT = (
-    "set DOCKER_BUILDKIT=0: the client then speaks to the classic builder, which is the one that there is"
-)
 REFUSED = {
     "remote": "a build of a remote address is not there yet: send the context in the request",
     "squash": "squash is not there yet: a multi-stage build gives one layer",

@@ -11,7 +11,7 @@ from aiohttp.web import StreamResponse
 from insula.api.call import Call, read_object
 from insula.api.images import import_, read_platform, send_lines
 from insula.api.router import Route
-from insula.errors import InvalidArgument
+from insula.errors import InsulaError, InvalidArgument
 from insula.image.reference import DEFAULT_DOMAIN, Reference, is_domain, parse_platform, parse_reference
 from insula.image.registry.challenge import Credentials
 from insula.image.registry.origin import HUB, HUB_INDEX
@@ -24,6 +24,10 @@ FIELDS = ("username", "password", "identitytoken", "registrytoken")
 PLATFORMS_MAX = 64
 SEARCH_DEFAULT, SEARCH_MOST = 25, 100
 BAR = 50
+BUILDKIT_IMAGE = "moby/buildkit"
+BUILDKIT = (
+    "set DOCKER_BUILDKIT=0: the client then speaks to the classic builder, which is the one that there is"
+)
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -117,7 +121,19 @@ async def create(call: Call) -> StreamResponse:
     platforms = tuple(parse_platform(read_platform(text) or "") for text in texts)
     wanted = Wanted(platforms, call.flag("all-platforms"))
     every = not tag and not named
-    return await send(call, call.engine.registries.pull(reference, wanted, caller(call), all_tags=every))
+    lines = call.engine.registries.pull(reference, wanted, caller(call), all_tags=every)
+    return await send(call, for_buildkit(lines) if reference.path == BUILDKIT_IMAGE else lines)
+
+
+async def for_buildkit(lines: AsyncGenerator[Line, None]) -> AsyncGenerator[Line, None]:
+    """What a client pulls once it has found that this engine is no BuildKit, to run that in a container: if it cannot
+    be had, whoever wanted to build is told what to set."""
+    try:
+        async with aclosing(lines) as followed:
+            async for line in followed:
+                yield line
+    except InsulaError as error:
+        raise type(error)(error.message, BUILDKIT) from error
 
 
 def join(name: Reference, tag: str) -> Reference:
