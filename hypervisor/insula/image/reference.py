@@ -28,6 +28,11 @@ ARCHITECTURES = {
     "i686": "386", "ppc64el": "ppc64le", "x64": "amd64",
 }  # fmt: skip
 ARM_VARIANTS = {"armhf": "v7", "armel": "v6", "armv7l": "v7", "armv6l": "v6"}
+KNOWN = frozenset((
+    *ARCHITECTURES, *ARCHITECTURES.values(), *ARM_VARIANTS, "loong64", "mips", "mips64", "mips64le", "mipsle",
+    "ppc64", "ppc64le", "riscv64", "s390x", "wasm",
+))  # fmt: skip
+"""Architectures that can be named without their system, in all spellings."""
 _WORD = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
 
 
@@ -169,6 +174,8 @@ def parse_platform(text: str) -> ImagePlatform:
         return make_platform(*parts)
     if parts[0].lower() in ("linux", "windows", "darwin", "freebsd"):
         return make_platform(parts[0], host_architecture())
+    if parts[0].lower() not in KNOWN:
+        raise InvalidArgument(f'"{text[:40]}": unknown operating system or architecture')
     return make_platform("linux", parts[0])
 
 

@@ -80,7 +80,7 @@ def test_os_alone_is_of_this_host() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/", "linux/", "a/b/c/d", "linux/am d64", "../x", "linux/" + "x" * 40, "x" * 200]
+    "text", ["", "/", "linux/", "a/b/c/d", "linux/am d64", "../x", "linux/" + "x" * 40, "x" * 200, "foobar"]
 )
 def test_no_platforms(text: str) -> None:
     with pytest.raises(InvalidArgument):
