@@ -28,7 +28,6 @@ CREDENTIALS_MAX = 100
 SECRETS_HEADER = "X-Insula-Build-Secrets"
 REFUSED = {
     "remote": "a build of a remote address is not there yet: send the context in the request",
-    "squash": "squash is not there yet: a multi-stage build gives one layer",
     "outputs": f"outputs belong to BuildKit: {BUILDKIT}",
     "session": f"sessions belong to BuildKit: {BUILDKIT}",
     "cgroupparent": "a cgroup of the host cannot be had: a machine has its own",
@@ -40,7 +39,7 @@ def read_options(call: Call) -> BuildOptions:
     """Raises InvalidArgument, NotImplemented."""
     for name, why in REFUSED.items():
         value = call.text(name)
-        if value and not (name == "squash" and not call.flag(name)) and value not in ("null", "[]"):
+        if value and value not in ("null", "[]"):
             raise errors.NotImplemented(why)
     if call.text("version") == "2":
         raise errors.NotImplemented("BuildKit's builder is not there", BUILDKIT)
@@ -54,6 +53,7 @@ def read_options(call: Call) -> BuildOptions:
         caches=tuple(_list(call, "cachefrom")),
         pull=call.flag("pull"),
         quiet=call.flag("q"),
+        squash=call.flag("squash"),
         platforms=_platforms(call.text("platform")),
         network=call.text("networkmode"),
         hosts=tuple(call.texts("extrahosts")),

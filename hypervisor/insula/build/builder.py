@@ -32,6 +32,7 @@ from insula.build.messages import Messages, Send
 from insula.build.options import BuildOptions
 from insula.build.parser import DOCKERFILE_MAX, fail
 from insula.build.patterns import IGNORE_MAX, read_ignore
+from insula.build.squash import squash
 from insula.build.stage_build import DamagedCache, Shop, StageBuild
 from insula.build.stage_machine import StageMachine, open_stage_machine
 from insula.build.taking import Taking
@@ -240,7 +241,22 @@ class Builder:
             await self._messages.say(f"[Warning] One or more build-args [{words}] were not consumed\n")
         if last.image is None:
             raise InvalidArgument("No image was generated. Is your Dockerfile empty?")
+        if self._options.squash:
+            base = last.base
+
+            async def names() -> set[str]:
+                return await self._names(base)
+
+            last.image = await squash(self._parts.images.steps, base, last.image, last.document, names)
         return last
+
+    async def _names(self, image: Image | None) -> set[str]:
+        """Everything that an image has, for a machine on it to tell."""
+        if image is None:
+            return set()
+        spec = self._options.container(image.id, ("true",))
+        async with open_stage_machine(self._parts, spec, image) as machine:
+            return set(await machine.names("/"))
 
     def _from(self, stage: Stage, text: str) -> str:
         """A word of a FROM with its variables replaced. Raises InvalidArgument."""

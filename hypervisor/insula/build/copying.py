@@ -129,6 +129,10 @@ class Copying:
         """An unpacked archive: all of it, with the owners that it says unless others are asked for."""
         self._take_folder(tree, "", "")
 
+    def take_member(self, tree: FileTree, name: str) -> None:
+        """One name alone, as it is."""
+        self._add(tree, name, name)
+
     def _prefix(self, tree: FileTree, source: str, root: str, *, folder: bool) -> str:
         """With --parents: the folders above, behind the last `/./` of the source, which come along."""
         if not self._wish.parents:

@@ -33,6 +33,7 @@ class BuildOptions:
     caches: tuple[str, ...] = ()
     pull: bool = False
     quiet: bool = False
+    squash: bool = False
     platforms: tuple[str, ...] = ()
     network: str = ""
     hosts: tuple[str, ...] = ()

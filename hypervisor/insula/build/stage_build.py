@@ -68,8 +68,8 @@ class Shop:
 
 @dataclass(slots=True)
 class StageBuild:
-    """image: None before the first step on nothing; missed: a step had to be done; used: one came from the cache;
-    opened: a machine has run on it; cmd_set: by this stage."""
+    """image: None before the first step on nothing; base: what it was to begin with; missed: a step had to be done;
+    used: one came from the cache; opened: a machine has run on it; cmd_set: by this stage."""
 
     shop: Shop
     others: Others
@@ -84,9 +84,11 @@ class StageBuild:
     opened: bool = False
     cmd_set: bool = False
     machine: StageMachine | None = None
+    base: Image | None = None
 
     def begin(self) -> list[Instruction]:
         """The config of the base, and its triggers, which are instructions of this stage."""
+        self.base = self.image
         self.document = (
             empty_document(self.platform) if self.image is None else json.loads(self.image.config.raw)
         )
