@@ -311,3 +311,90 @@ def test_equal_inputs_give_equal_images(docker: Words, place: Path) -> None:
         docker.run("same", "stat", "-c", "%Y", "/made/here", "/d/e/f", "/copied/b").split()
         == ["1000000000"] * 3
     )
+
+
+@BOTH
+def test_bind_mounts_are_there_for_one_step(docker: Words, place: Path) -> None:
+    folder = write_context(
+        place,
+        "FROM busybox AS made\n"
+        "RUN mkdir /out && echo made > /out/f && chown -R 8:8 /out\n"
+        "FROM busybox\n"
+        "RUN --mount=target=/in --mount=type=bind,source=sub/one,target=/etc/one "
+        "--mount=from=made,source=/out,target=/made "
+        "cat /in/sub/one /etc/one /made/f > /kept && ls -ln /made/f /in/sub/one && ! touch /in/new\n"
+        "RUN --mount=target=/in,rw echo lost > /in/new && cat /in/new >> /kept && [ ! -e /in/gone ]\n"
+        "RUN [ ! -e /in/sub ] && [ ! -e /made/f ] && [ ! -s /etc/one ]\n",
+        {"sub/one": "one\n", "gone": "x", ".dockerignore": "gone\n"},
+    )
+    out, _ = build(docker, "-t", "bound", folder)
+    listed = [line.split() for line in out.splitlines() if line.startswith("-rw")]
+    assert {(words[2], words[3], words[-1]) for words in listed} == {
+        ("8", "8", "/made/f"),
+        ("0", "0", "/in/sub/one"),
+    }
+    assert docker.run("bound", "sh", "-c", "cat /kept; ls -d /in /made /.insula-bind 2>/dev/null; true") == (
+        "one\none\nmade\nlost\n"
+    )
+    assert "Running in" not in build(docker, "-t", "bound", folder)[0]
+    (place / "sub" / "one").write_text("two\n")
+    assert build(docker, "-t", "bound", folder)[0].count("Running in") == 3
+    assert "build-bind" not in docker.succeed("volume", "ls")
+
+
+def test_squash_leaves_one_layer_and_the_same_files(docker: Words, place: Path) -> None:
+    folder = write_context(
+        place,
+        "FROM busybox\n"
+        "RUN mkdir -p /d/e && echo 1 > /d/one && ln /d/one /d/two && rm -r /var/spool && echo x > /gone\n"
+        "RUN rm /gone /d/two && mkdir -p /var/spool && echo 2 > /var/spool/new && chown 8:8 /d\n"
+        "ENV A=1\n"
+        "COPY f /d/f\n",
+        {"f": "f\n"},
+    )
+    look = ("sh", "-c", "find /d /var /gone -exec ls -ldn {} + 2>&1 | sort; cat /d/f /d/one")
+    build(docker, "-t", "plain", folder)
+    done = docker.daemon.insula("build", "--squash", "-t", "squashed", folder, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert docker.run("squashed", *look) == docker.run("plain", *look)
+    layers = {
+        name: len(json.loads(docker.succeed("image", "inspect", name))[0]["RootFS"]["Layers"])
+        for name in ("busybox", "plain", "squashed")
+    }
+    assert (layers["plain"], layers["squashed"]) == (layers["busybox"] + 3, layers["busybox"] + 1)
+    assert "merge" in docker.succeed("history", "squashed") and config(docker, "squashed")["Env"] == [
+        *config(docker, "busybox")["Env"], "A=1",  # type: ignore[misc]
+    ]  # fmt: skip
+
+
+@BOTH
+def test_stages_that_need_nothing_of_each_other_run_at_the_same_time(docker: Words, place: Path) -> None:
+    """Each waits for the other by a cache that both have: one after the other they would wait for ever."""
+    wait = "RUN --mount=type=cache,id=meet,target=/c touch /c/{0} && until [ -e /c/{1} ]; do sleep 0.1; done; echo {0} > /f\n"
+    folder = write_context(
+        place,
+        f"FROM busybox AS one\n{wait.format('one', 'two')}"
+        f"FROM busybox AS two\n{wait.format('two', 'one')}"
+        "FROM busybox\n"
+        "COPY --from=one /f /one\n"
+        "COPY --from=two /f /two\n",
+    )
+    out, _ = build(docker, "--no-cache", "-t", "met", folder)
+    numbers = [line.split()[1] for line in out.splitlines() if line.startswith("Step ")]
+    assert numbers == [f"{n}/7" for n in range(1, 8)]
+    assert docker.run("met", "cat", "/one", "/two") == "one\ntwo\n"
+    docker.succeed("volume", "prune", "-af")
+
+
+@BOTH
+def test_a_cache_of_somebody_is_theirs(docker: Words, place: Path) -> None:
+    mount = "--mount=type=cache,id=theirs,target=/c,uid=8,gid=12,mode=0750"
+    folder = write_context(
+        place,
+        f"FROM busybox\nUSER 8:12\nRUN {mount} stat -c %u:%g:%a /c && echo kept > /c/f\n"
+        f"RUN {mount} cat /c/f\n"
+        "RUN --mount=type=cache,id=theirs,target=/c,sharing=private [ ! -e /c/f ]\n",
+    )
+    out, _ = build(docker, "--no-cache", folder)
+    assert "8:12:750\n" in out and "kept\n" in out
+    docker.succeed("volume", "prune", "-af")

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from insula.build.bind_mounts import remove_left
 from insula.build.builder import build
 from insula.build.cache import StepCache
 from insula.build.cache_mounts import remove_caches
@@ -44,8 +45,9 @@ class Builds:
         self._completing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Removes the disks of an earlier daemon's builds."""
+        """Removes the disks and volumes of an earlier daemon's builds."""
         await asyncio.to_thread(self._remove_left)
+        await remove_left(self._parts.volumes)
 
     def _remove_left(self) -> None:
         folder = self._parts.paths.container("x").parent

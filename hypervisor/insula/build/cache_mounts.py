@@ -7,12 +7,15 @@ it is hashed before it becomes a name.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from itertools import count
 
 from insula.agent.boot_document import Mount
-from insula.build.running import CacheMount
+from insula.agent.tree import Entry, Kind
+from insula.build.copying import Item
+from insula.build.running import FILLED, CacheMount
 from insula.container.mount_point import MountPoint
 from insula.container.mounting import place_mounts
 from insula.container.parts import Parts
@@ -26,13 +29,16 @@ LABEL = "insula.build-cache"
 PLACES_MAX = 60
 """A machine has 64."""
 
+Fill = Callable[[Mount, str, Sequence[Item]], Awaitable[None]]
+"""Writes items into a folder below a mount that is there for this alone."""
+
 
 class Places:
     """What one machine has been given. A folder that it has keeps its place."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._taken: dict[tuple[str, bool], str] = {}
+        self._taken: dict[tuple[str, str, bool], str] = {}
 
     @property
     def is_full(self) -> bool:
@@ -41,29 +47,41 @@ class Places:
 
     @asynccontextmanager
     async def mounted(
-        self, machine: int, spec: ContainerSpec, caches: Iterable[CacheMount]
+        self, machine: int, spec: ContainerSpec, caches: Iterable[CacheMount], fill: Fill
     ) -> AsyncIterator[tuple[Mount, ...]]:
         """Their mounts, for one step; nobody removes the volumes meanwhile, and nobody else has those that are to
         be had alone. machine: its process. Raises InsulaError."""
         async with AsyncExitStack() as held:
-            yield tuple([await self._mount(machine, spec, cache, held) for cache in caches])
+            yield tuple([await self._mount(machine, spec, cache, fill, held) for cache in caches])
 
     async def _mount(
-        self, machine: int, spec: ContainerSpec, cache: CacheMount, held: AsyncExitStack
+        self, machine: int, spec: ContainerSpec, cache: CacheMount, fill: Fill, held: AsyncExitStack
     ) -> Mount:
         volumes = self._parts.volumes
         name = f"build-cache-{hashlib.sha256(cache.id.encode(errors='surrogateescape')).hexdigest()[:24]}"
+        if cache.sharing == "private":
+            name = next(f"{name}-{n}" for n in count() if not volumes.filling(f"{name}-{n}").locked())
         held.enter_context(volumes.claimed(name))
-        volume = await volumes.create(VolumeSpec(name, labels={LABEL: cache.id[:200]}))
-        if cache.locked:
+        if cache.sharing != "shared":
             await held.enter_async_context(volumes.filling(name))
-        point = MountPoint(
-            "volume", cache.target, str(volume.mountpoint), name, cache.read_only, no_copy=True
-        )
-        (placed,) = await place_mounts(spec, (point,), volumes)
+        async with volumes.filling(f"{name} is made"):
+            is_new = not volumes.has(name)
+            await volumes.create(VolumeSpec(name, labels={LABEL: cache.id[:200]}))
+            if is_new and not cache.is_plain:
+                inside = await self.place(
+                    machine, spec, MountPoint("volume", FILLED, name=name, no_copy=True)
+                )
+                root = Entry(Kind.DIRECTORY, cache.mode, cache.uid, cache.gid)
+                await fill(inside, FILLED, (Item(root),))
+        point = MountPoint("volume", cache.target, name=name, read_only=cache.read_only, no_copy=True)
+        return await self.place(machine, spec, point)
+
+    async def place(self, machine: int, spec: ContainerSpec, point: MountPoint) -> Mount:
+        """A volume's mount, at a place of the machine that is its own from now on. Raises InsulaError."""
+        (placed,) = await place_mounts(spec, (point,), self._parts.volumes)
         share = placed.share
         assert share is not None
-        key = name, cache.read_only
+        key = point.name, point.subpath, point.read_only
         if key not in self._taken:
             share = replace(share, place=len(self._taken))
             await put_share(machine, share)

@@ -1,6 +1,6 @@
 """What a RUN runs: the command in its three forms, the environment, the mounts. Pure.
 
-Of mounts there are tmpfs, cache and secret. Refused by name are the others, the host's network, devices and
+Of mounts there are tmpfs, cache, secret and bind. Refused by name are the others, the host's network, devices and
 whatever would lower a wall.
 """
 
@@ -16,6 +16,8 @@ from insula.container.tmpfs import check_target, normal_path, parse_tmpfs
 from insula.errors import InvalidArgument
 
 SCRIPT = "/.insula-heredoc"
+FILLED = "/.insula-bind"
+"""Where the machine writes what a bind mount is to show."""
 SECRETS = "/run/secrets/"
 MOUNT_KEYS = {
     "tmpfs": {"type", "target", "dst", "destination", "size"},
@@ -34,6 +36,19 @@ MOUNT_KEYS = {
         "from",
         "source",
     },
+    "bind": {
+        "type",
+        "target",
+        "dst",
+        "destination",
+        "source",
+        "src",
+        "from",
+        "rw",
+        "readwrite",
+        "ro",
+        "readonly",
+    },
     "secret": {"type", "id", "target", "dst", "destination", "required", "mode", "uid", "gid", "env"},
 }
 TRUE = ("", "true", "1")
@@ -41,12 +56,32 @@ TRUE = ("", "true", "1")
 
 @dataclass(frozen=True, slots=True)
 class CacheMount:
-    """A folder that is kept between builds. locked: for one step at a time."""
+    """A folder that is kept between builds. sharing: `locked` is for one step at a time, `private` gives steps at the
+    same time folders of their own; mode, uid, gid: of the folder when it is made."""
 
     id: str
     target: str
     read_only: bool = False
-    locked: bool = False
+    sharing: str = "shared"
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is made as any volume is."""
+        return (self.mode, self.uid, self.gid) == (0o755, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class BindMount:
+    """Files for one step. source: a path in the context, or in what from_ names (a stage or an image); writable: what
+    is written is thrown away."""
+
+    target: str
+    source: str
+    from_: str = ""
+    writable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +95,7 @@ class Running:
     mounts: tuple[Mount, ...] = ()
     files: tuple[File, ...] = ()
     caches: tuple[CacheMount, ...] = ()
+    binds: tuple[BindMount, ...] = ()
     hidden: frozenset[bytes] = frozenset()
 
 
@@ -84,6 +120,7 @@ def plan_run(
     env: list[str] = []
     targets: list[str] = []
     caches: list[CacheMount] = []
+    binds: list[BindMount] = []
     if script is not None:
         files.append(File(SCRIPT, script.encode("utf-8", "surrogateescape"), 0o755))
         targets.append(SCRIPT)
@@ -97,7 +134,10 @@ def plan_run(
             targets.append(parsed.target)
         elif mount["type"] == "cache":
             caches.append(_cache(instruction, mount, directory))
-            targets.append(caches[-1].target)
+            targets += [caches[-1].target, *([] if caches[-1].is_plain else [FILLED])]
+        elif mount["type"] == "bind":
+            binds.append(_bind(instruction, mount, directory))
+            targets += [FILLED, binds[-1].target]
         else:
             _take_secret(instruction, mount, secrets, directory, (files, env, targets))
     return Running(
@@ -108,6 +148,7 @@ def plan_run(
         tuple(mounts),
         tuple(files),
         tuple(caches),
+        tuple(binds),
         _hidden(targets),
     )
 
@@ -148,10 +189,11 @@ def _read_mount(instruction: Instruction, text: str) -> dict[str, str]:
         key, equals, value = item.partition("=")
         found[key.strip().lower()] = value if equals else ""
     kind = found.setdefault("type", "bind")
-    if kind in ("bind", "ssh"):
+    if kind == "ssh":
         raise errors.NotImplemented(
-            f"dockerfile parse error on line {instruction.line}: RUN --mount=type={kind} is not there yet",
-            "COPY what the step needs, or use tmpfs, cache and secret",
+            f"dockerfile parse error on line {instruction.line}: RUN --mount=type=ssh is not there yet: no agent's "
+            "socket leads into a machine",
+            "give the step a key of its own by --mount=type=secret",
         )
     if kind not in MOUNT_KEYS:
         raise fail(instruction.line, f"unsupported mount type {kind[:80]!r}")
@@ -173,23 +215,39 @@ def _target(instruction: Instruction, mount: Mapping[str, str], directory: str, 
     return normal_path(target)
 
 
+def _bind(instruction: Instruction, mount: Mapping[str, str], directory: str) -> BindMount:
+    target = _target(instruction, mount, directory)
+    source = next((mount[key] for key in ("source", "src") if mount.get(key)), ".")
+    asked = [key for key in ("rw", "readwrite") if key in mount and mount[key] in TRUE]
+    asked += [key for key in ("ro", "readonly") if mount.get(key) == "false"]
+    return BindMount(target, source, mount.get("from", ""), bool(asked))
+
+
 def _cache(instruction: Instruction, mount: Mapping[str, str], directory: str) -> CacheMount:
     """Raises InvalidArgument, NotImplemented."""
     sharing = mount.get("sharing") or "shared"
     if sharing not in ("shared", "locked", "private"):
         raise fail(instruction.line, f"unsupported sharing value {sharing[:40]!r}")
-    asked = [key for key in ("from", "source") if mount.get(key)]
-    asked += [key for key in ("uid", "gid") if mount.get(key, "0") != "0"]
-    asked += ["mode"] if mount.get("mode", "0755").lstrip("0") != "755" else []
-    asked += ["sharing=private"] if sharing == "private" else []
-    if asked:
+    if any(mount.get(key) for key in ("from", "source")):
         raise errors.NotImplemented(
-            f"dockerfile parse error on line {instruction.line}: a cache mount with {asked[0]} is not there yet",
-            "leave it out: a cache is empty at first, and of user 0",
+            f"dockerfile parse error on line {instruction.line}: a cache mount with from is not there yet",
+            "leave it out: a cache is empty at first",
         )
     target = _target(instruction, mount, directory)
     read_only = any(key in mount and mount[key] in TRUE for key in ("readonly", "ro"))
-    return CacheMount(mount.get("id") or target, target, read_only, sharing == "locked")
+    mode = _number(instruction, mount, "mode", 8) if mount.get("mode") else 0o755
+    uid, gid = (_number(instruction, mount, key, 10) if mount.get(key) else 0 for key in ("uid", "gid"))
+    return CacheMount(mount.get("id") or target, target, read_only, sharing, mode & 0o7777, uid, gid)
+
+
+def _number(instruction: Instruction, mount: Mapping[str, str], key: str, base: int) -> int:
+    """Raises InvalidArgument."""
+    text = mount[key]
+    if not (
+        text.isascii() and text.isdigit() and len(text) <= 9 and (base == 10 or not set(text) & set("89"))
+    ):
+        raise fail(instruction.line, f"invalid value for {key}: {text[:20]!r}")
+    return int(text, base)
 
 
 def _take_secret(
@@ -216,10 +274,7 @@ def _take_secret(
         env.append(f"{mount['env'] or id}={secrets[id].decode('utf-8', 'surrogateescape')}")
     if "env" not in mount or any(mount.get(key) for key in ("target", "dst", "destination")):
         target = _target(instruction, mount, directory, SECRETS + id)
-        try:
-            mode = int(mount.get("mode") or "0400", 8)
-        except ValueError:
-            raise fail(instruction.line, f"invalid mode {mount['mode'][:20]!r}") from None
+        mode = _number(instruction, mount, "mode", 8) if mount.get("mode") else 0o400
         files.append(File(target, secrets[id], mode & 0o7777))
         targets.append(target)
 

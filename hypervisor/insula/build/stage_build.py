@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from insula.build.arguments import Arguments
+from insula.build.bind_mounts import Bound
 from insula.build.cache import StepCache, step_key
 from insula.build.copying import Copy, Wish
 from insula.build.dockerfile import Stage, flags_of
@@ -22,7 +23,7 @@ from insula.build.messages import Messages
 from insula.build.metadata import Change, change_config, workdir_of
 from insula.build.options import BuildOptions
 from insula.build.parser import Instruction, fail, reparse, split_words
-from insula.build.running import plan_run
+from insula.build.running import BindMount, plan_run
 from insula.build.stage_machine import CopyStep, RunStep, StageMachine, Take, open_stage_machine
 from insula.build.taking import Taking, read_mode, read_owner
 from insula.container.parts import Parts
@@ -232,18 +233,38 @@ class StageBuild:
         told = [f"{name}={value}" for name, value in sorted(given.items())]
         words = " ".join([*([f"|{len(told)}", *told] if told else []), running.words])
 
+        known = [await self._known_bind(instruction, bind) for bind in running.binds]
+
         async def work(take: Take) -> NewLayer:
+            pairs = zip(running.binds, known, strict=True)
+            binds = [Bound(b, k if isinstance(k, Copy) else await self._taken(b)) for b, k in pairs]
             machine = await self.ensure_machine()
             extra = (*told, *(f"{name}={value}" for name, value in hidden.items()), *running.env)
             spec = options.container("build", running.command, extra)
             step = RunStep(
-                spec, self._config(), running.offline, running.mounts, running.files, running.caches, running.hidden,
-                self.shop.arguments.epoch(),
+                spec, self._config(), running.offline, running.mounts, running.files, running.caches, tuple(binds),
+                running.hidden, self.shop.arguments.epoch(),
             )  # fmt: skip
             return await machine.run(step, take, self.shop.messages.output)
 
         depends = [list(instruction.flags), options.network, list(options.hosts)]
+        depends += [await in_thread(one.digest) if isinstance(one, Copy) else one for one in known]
         await self._step(words, work, depends, secrets.token_hex(32))
+
+    async def _known_bind(self, instruction: Instruction, bind: BindMount) -> Copy | str:
+        """The files of a bind mount, if they are the context's; else the id of the image that has them."""
+        if bind.from_:
+            return await self.others.source_of(self, bind.from_)
+        return await self.shop.taking.from_context(instruction, [bind.source], Wish(), lambda text: text)
+
+    async def _taken(self, bind: BindMount) -> Copy:
+        """Another stage's or image's files, for a bind mount."""
+        return await self._take_from("RUN", bind.from_, [bind.source], Wish(owner=None))
+
+    async def _take_from(self, name: str, other: str, sources: list[str], wish: Wish) -> Copy:
+        machine = await self.others.machine_of(self, other)
+        async with machine.lock:
+            return await self.shop.taking.from_machine(name, machine, sources, wish)
 
     async def _workdir(self, instruction: Instruction) -> None:
         change = Change(self.document, self.values, self.escape)
@@ -285,9 +306,7 @@ class StageBuild:
         async def work(take: Take) -> NewLayer:
             taken = copy
             if taken is None:
-                source = await self.others.machine_of(self, from_)
-                async with source.lock:
-                    taken = await self.shop.taking.from_machine(instruction.name, source, sources, wish)
+                taken = await self._take_from(instruction.name, from_, sources, wish)
             return await self._write(taken, folder, is_folder, owner, take)
 
         await self._step(f"{NOP}{instruction.name} {words} in {target} ", work, [depends, folder])

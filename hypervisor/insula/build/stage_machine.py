@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -22,6 +22,7 @@ from insula.agent.session import Session
 from insula.agent.streams import Process
 from insula.agent.tar import tar_from_tree
 from insula.agent.tree import Entry, Kind, ReadFlag, TreeReader, WriteFlag, lower_of
+from insula.build.bind_mounts import Binds, Bound
 from insula.build.cache_mounts import Places
 from insula.build.copying import Item, tree_of
 from insula.build.running import CacheMount
@@ -54,8 +55,8 @@ Say = Callable[[int, bytes], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class RunStep:
     """One RUN. spec: as a container; config: of the image so far; offline: without the network that the build
-    has; mounts, files: besides a container's; caches: kept between builds; hidden: what is made only to mount
-    upon; epoch: no file is younger, if it is given."""
+    has; mounts, files: besides a container's; caches: kept between builds; binds: for this step; hidden: what is
+    made only to mount upon; epoch: no file is younger, if it is given."""
 
     spec: ContainerSpec
     config: ImageConfig
@@ -63,6 +64,7 @@ class RunStep:
     mounts: tuple[Mount, ...] = ()
     files: tuple[File, ...] = ()
     caches: tuple[CacheMount, ...] = ()
+    binds: tuple[Bound, ...] = ()
     hidden: frozenset[bytes] = frozenset()
     epoch: int | None = None
 
@@ -102,6 +104,7 @@ class StageMachine:
         self._joined: Joined | None = None
         self._held = AsyncExitStack()
         self._places = Places(parts)
+        self._binds = Binds(parts, self._places)
         self.steps = 0
         """How many upper directories there are below the next one."""
 
@@ -122,6 +125,7 @@ class StageMachine:
         try:
             await self._held.aclose()
         finally:
+            await self._binds.close()
             folder = self._parts.paths.container(FOLDER + self._id)
             await in_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -143,8 +147,13 @@ class StageMachine:
 
     async def run(self, step: RunStep, take: Take, say: Say) -> NewLayer:
         """Runs a program to its end and gives what it has written. Raises StepFailed, InsulaError."""
-        async with self._places.mounted(self._machine, step.spec, step.caches) as caches:
-            return await self._run(replace(step, mounts=(*step.mounts, *caches)), take, say)
+        binds = [await self._binds.mount(self._machine, step.spec, one, self._fill) for one in step.binds]
+        async with self._places.mounted(self._machine, step.spec, step.caches, self._fill) as caches:
+            return await self._run(replace(step, mounts=(*step.mounts, *binds, *caches)), take, say)
+
+    async def _fill(self, mount: Mount, folder: str, items: Sequence[Item]) -> None:
+        async with self._open_files(mount) as visit:
+            await _write(visit, folder, WriteFlag.MAKE, "", tuple(items))
 
     async def _run(self, step: RunStep, take: Take, say: Say) -> NewLayer:
         id = secrets.token_hex(32)
@@ -213,14 +222,14 @@ class StageMachine:
         return layer
 
     @asynccontextmanager
-    async def _open_files(self) -> AsyncIterator[Visit]:
+    async def _open_files(self, *mounts: Mount) -> AsyncIterator[Visit]:
         """The stage's files as they are now, with nothing of it running."""
         boot = secrets.randbelow(2**32 - 1) + 1
         disks = (self._rootfs.layers, self._writable)
         plan = make_files_plan(self._spec, self._platform, disks, boot).document
         document = replace(
             plan, writable=self.steps, flags=BootFlag.FILES | BootFlag.DISPOSABLE, clock_ns=time.time_ns(),
-            entropy=os.urandom(256),
+            entropy=os.urandom(256), mounts=mounts,
         )  # fmt: skip
         await self._session.open_files(document)
         yield Visit(self._session)

@@ -2,7 +2,7 @@ import pytest
 
 from insula.agent.boot_document import MountKind
 from insula.build.parser import parse
-from insula.build.running import SCRIPT, CacheMount, Running, plan_run
+from insula.build.running import SCRIPT, BindMount, CacheMount, Running, plan_run
 from insula.errors import InsulaError
 
 SHELL = ("/bin/sh", "-c")
@@ -31,10 +31,26 @@ def test_mounts() -> None:
 
 def test_caches() -> None:
     plain = plan("RUN --mount=type=cache,target=/var/cache/apt,sharing=locked a").caches
-    assert plain == (CacheMount("/var/cache/apt", "/var/cache/apt", locked=True),)
+    assert plain == (CacheMount("/var/cache/apt", "/var/cache/apt", sharing="locked"),)
     assert plan("RUN --mount=type=cache,id=k,dst=x,ro a").caches == (
         CacheMount("k", "/place/x", read_only=True),
     )
+
+
+def test_caches_of_somebody() -> None:
+    (cache,) = plan("RUN --mount=type=cache,target=/x,uid=5,gid=6,mode=0700,sharing=private a").caches
+    assert (cache.uid, cache.gid, cache.mode, cache.sharing) == (
+        5,
+        6,
+        0o700,
+        "private",
+    ) and not cache.is_plain
+
+
+def test_binds() -> None:
+    found = plan("RUN --mount=target=x --mount=type=bind,from=other,source=/a,dst=/b,rw a")
+    assert found.binds == (BindMount("/place/x", "."), BindMount("/b", "/a", "other", writable=True))
+    assert {b"place/x", b"b", b".insula-bind"} <= found.hidden
 
 
 def test_secrets_are_files_or_variables_and_in_no_word() -> None:
@@ -54,9 +70,11 @@ def test_secrets_are_files_or_variables_and_in_no_word() -> None:
         ("RUN --mount=type=secret,id=gone,required a", "secret gone: not found"),
         ("RUN --mount=type=cache a", "has no target"),
         ("RUN --mount=type=cache,target=/x,from=y a", "a cache mount with from is not there yet"),
-        ("RUN --mount=type=cache,target=/x,uid=5 a", "a cache mount with uid is not there yet"),
+        ("RUN --mount=type=cache,target=/x,uid=x a", "invalid value for uid: 'x'"),
+        ("RUN --mount=type=cache,target=/x,mode=799 a", "invalid value for mode: '799'"),
         ("RUN --mount=type=cache,target=/x,sharing=x a", "unsupported sharing value"),
-        ("RUN --mount=target=/x a", "type=bind is not there yet"),
+        ("RUN --mount=source=x a", "the mount of type bind has no target"),
+        ("RUN --mount=target=/x,size=1m a", "unexpected key 'size'"),
         ("RUN --mount=type=ssh a", "type=ssh is not there yet"),
         ("RUN --mount=type=x a", "unsupported mount type 'x'"),
         ("RUN --mount=type=tmpfs a", "has no target"),
