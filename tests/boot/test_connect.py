@@ -162,6 +162,26 @@ def test_several_networks_from_the_start(networks: Words) -> None:
         docker.succeed("rm", "-f", "many")
 
 
+@BOTH
+def test_none_is_a_network_that_can_be_left(networks: Words) -> None:
+    docker = networks
+    docker.sleeper("--name", "hermit", "--network", "none")
+    assert devices(docker, "hermit") == {"lo"} and set(on(docker, "hermit")) == {"none"}
+    assert "private (none) mode" in docker.fail(1, "network", "connect", "right", "hermit")
+    assert "already exists in network none" in docker.fail(1, "network", "connect", "none", "hermit")
+    docker.succeed("network", "disconnect", "none", "hermit")
+    assert on(docker, "hermit") == {}
+    assert "is not connected to network none" in docker.fail(1, "network", "disconnect", "none", "hermit")
+    docker.succeed("network", "connect", "right", "hermit")
+    assert reaches(docker, "hermit", "web") and set(on(docker, "hermit")) == {"right"}
+    assert "private (none) mode" in docker.fail(1, "network", "connect", "none", "hermit")
+    docker.succeed("network", "disconnect", "right", "hermit")
+    docker.succeed("network", "connect", "none", "hermit")
+    assert devices(docker, "hermit") == {"lo"} and set(on(docker, "hermit")) == {"none"}
+    docker.succeed("restart", "-t", "0", "hermit")
+    assert devices(docker, "hermit") == {"lo"}
+
+
 def test_a_paused_container_has_the_networks_that_it_has(networks: Words) -> None:
     docker = networks
     docker.succeed("pause", "web")

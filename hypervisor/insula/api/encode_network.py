@@ -4,7 +4,7 @@ from typing import Any
 
 from insula.api.moments import format_ns
 from insula.api.versions import Version
-from insula.container.leases import wishes
+from insula.container.leases import is_private, wishes
 from insula.container.view import ContainerView
 from insula.network.endpoint import Endpoint, EndpointSpec
 from insula.network.network import NONE, Network
@@ -61,7 +61,7 @@ def none_network() -> dict[str, Any]:
 
 def encode_endpoints(view: ContainerView) -> dict[str, Any]:
     """NetworkSettings.Networks: what it has, and while it does not run what it is to have."""
-    if view.spec.network_mode == NONE:
+    if is_private(view.spec):
         return {NONE: encode_endpoint(EndpointSpec(NONE), None, view)}
     held = {endpoint.network: endpoint for endpoint in view.leases.endpoints}
     by_id = {endpoint.network_id: endpoint for endpoint in view.leases.endpoints}

@@ -129,8 +129,11 @@ async def connect(call: Call) -> StreamResponse:
     check("NetworkConnect.EndpointConfig", "object", document.get("EndpointConfig"))
     warnings: list[str] = []
     settings = read_section("EndpointSettings", ENDPOINT, document.get("EndpointConfig") or {}, warnings)
-    network = call.engine.networks.find(call.names["id"])
     view = call.engine.containers.inspect(document.get("Container") or "")
+    if call.names["id"] in (NONE, NONE_ID):
+        await call.engine.containers.connect_none(view.id)
+        return call.empty(200)
+    network = call.engine.networks.find(call.names["id"])
     wish = decode_endpoint(network.name, settings)
     await call.engine.containers.connect(view.id, wish, (network.name, network.id))
     return call.empty(200)
@@ -140,8 +143,11 @@ async def disconnect(call: Call) -> StreamResponse:
     document = await call.document()
     check("NetworkDisconnect.Container", "string", document.get("Container"))
     check("NetworkDisconnect.Force", "bool", document.get("Force"))
-    network = call.engine.networks.find(call.names["id"])
     view = call.engine.containers.inspect(document.get("Container") or "")
+    if call.names["id"] in (NONE, NONE_ID):
+        await call.engine.containers.disconnect_none(view.id)
+        return call.empty(200)
+    network = call.engine.networks.find(call.names["id"])
     await call.engine.containers.disconnect(view.id, (network.name, network.id))
     return call.empty(200)
 

@@ -7,6 +7,7 @@ machine's own processors and memory. What the machine's QEMU takes of the host i
 from typing import Any
 
 from insula.api.moments import format_ns
+from insula.container.leases import is_private
 from insula.container.stats import LinkUsage, Sample, Usage
 from insula.container.view import ContainerView
 
@@ -37,7 +38,7 @@ def encode_stats(view: ContainerView, sample: Sample, previous: Sample | None) -
         "memory_stats": {} if usage is None else encode_memory(usage),
     }
     if usage is not None:
-        if view.spec.network_mode != "none":
+        if not is_private(view.spec):
             document["networks"] = {link.name: encode_link(link) for link in usage.links if link.name != "lo"}
         document["insula"] = encode_machine(sample, usage)
     return document

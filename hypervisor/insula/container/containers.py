@@ -20,7 +20,14 @@ from insula.container.log_options import DEFAULT as LOG_DEFAULT
 from insula.container.log_options import LogLimits
 from insula.container.logs import LogEntry, LogQuery, read_logs
 from insula.container.measures import Measures
-from insula.container.membership import connect, disconnect, renamed, unlink_alias
+from insula.container.membership import (
+    connect,
+    connect_none,
+    disconnect,
+    disconnect_none,
+    renamed,
+    unlink_alias,
+)
 from insula.container.parts import Parts
 from insula.container.prune import Pruned, PruneFilter, prune_containers
 from insula.container.recovery import load_containers, recover
@@ -229,6 +236,14 @@ class Containers:
         self._registry.release(old, container.id)
         await renamed(container, old)
         container.publish("rename", oldName=f"/{old}")
+
+    async def connect_none(self, reference: str) -> None:
+        """The network `none`. Raises InvalidArgument if it has another, Forbidden if it is on it already."""
+        await connect_none(self._registry.find(reference))
+
+    async def disconnect_none(self, reference: str) -> None:
+        """Raises Forbidden if it is not on it."""
+        await disconnect_none(self._registry.find(reference))
 
     async def connect(self, reference: str, wish: EndpointSpec, names: tuple[str, ...]) -> None:
         """A further network, at once if it runs. Raises Conflict if it is paused, Forbidden if it has it already."""

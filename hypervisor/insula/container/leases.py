@@ -79,7 +79,7 @@ HOST_GATEWAY = "host-gateway"
 
 def wishes(spec: ContainerSpec) -> tuple[EndpointSpec, ...]:
     """The networks that a container is to join: the one of its mode first, unless it has been taken off that."""
-    if spec.network_mode == NONE:
+    if is_private(spec):
         return ()
     mode = proper(spec.network_mode)
     named = {proper(wish.network): replace(wish, network=proper(wish.network)) for wish in spec.endpoints}
@@ -87,6 +87,11 @@ def wishes(spec: ContainerSpec) -> tuple[EndpointSpec, ...]:
     if first is not None and mode != DEFAULT:
         first = replace(first, links=tuple(dict.fromkeys((*first.links, *spec.links))))
     return (*(() if first is None else (first,)), *named.values())
+
+
+def is_private(spec: ContainerSpec) -> bool:
+    """Whether it is on no network by its mode, and has not been taken off that."""
+    return spec.network_mode == NONE and not spec.left_mode
 
 
 def classic_links(spec: ContainerSpec) -> tuple[str, ...]:

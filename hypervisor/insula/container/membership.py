@@ -4,7 +4,7 @@ from its next start on."""
 import logging
 from dataclasses import replace
 
-from insula.container.leases import check_networks, proper, wishes
+from insula.container.leases import check_networks, is_private, proper, wishes
 from insula.container.lifecycle import Container
 from insula.container.relinking import link, unlink
 from insula.container.spec import ContainerSpec
@@ -14,6 +14,8 @@ from insula.network.endpoint import Endpoint, EndpointSpec
 from insula.network.network import NONE
 
 log = logging.getLogger(__name__)
+
+PRIVATE = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
 
 
 async def connect(container: Container, wish: EndpointSpec, names: tuple[str, ...]) -> None:
@@ -56,6 +58,28 @@ async def disconnect(container: Container, names: tuple[str, ...]) -> None:
         await container.change(spec=without_network(container, names))
 
 
+async def connect_none(container: Container) -> None:
+    """The network `none`, which is to have no other. Raises InvalidArgument if it has one, Forbidden if it is on it,
+    Conflict if it ends."""
+    await container.settled()
+    container.check(Move.NETWORK)
+    spec = container.record.spec
+    if is_private(spec):
+        raise Forbidden(f"endpoint with name {container.record.name} already exists in network {NONE}")
+    if wishes(spec):
+        raise InvalidArgument(PRIVATE)
+    await container.change(spec=replace(spec, network_mode=NONE, left_mode=False))
+
+
+async def disconnect_none(container: Container) -> None:
+    """Then it may be connected to others. Raises Forbidden if it is not on it, Conflict if it ends."""
+    await container.settled()
+    container.check(Move.NETWORK)
+    if not is_private(container.record.spec):
+        raise _absent(container, (NONE,))
+    await container.change(spec=replace(container.record.spec, left_mode=True))
+
+
 async def renamed(container: Container, old: str) -> None:
     """Others find a running container by its new name. What fails is told to the log."""
     if container.running is None:
@@ -84,10 +108,8 @@ def with_network(
 ) -> tuple[EndpointSpec, ...]:
     """The endpoints of its spec, and this one. Raises InvalidArgument, Forbidden."""
     spec = container.record.spec
-    if spec.network_mode == NONE:
-        raise InvalidArgument(
-            "container cannot be connected to multiple networks with one of the networks in private (none) mode"
-        )
+    if is_private(spec):
+        raise InvalidArgument(PRIVATE)
     if any(known.network in names for known in wishes(spec)):
         raise Forbidden(
             f"endpoint with name {container.record.name} already exists in network {wish.network}"
