@@ -198,6 +198,46 @@ def test_a_new_volume_gets_the_images_files(docker: Words) -> None:
 
 
 @BOTH
+def test_it_gets_them_when_the_container_is_created(docker: Words, place: Path) -> None:
+    """As with Docker: before any start, read-only or not, and not again after that."""
+    created = docker.succeed("create", "--name", "first", "-v", "early:/bin:ro", "busybox", "/bin/true")
+    assert docker.state(created.strip())["Status"] == "created"
+    folder = Path(json.loads(docker.succeed("volume", "inspect", "early"))[0]["Mountpoint"])
+    program = (folder / "busybox").read_bytes()
+    assert program.startswith(b"\x7fELF")
+    assert "busybox" in docker.run("-v", "early:/v", "busybox", "ls", "/v")
+    place.chmod(0o777)
+    docker.succeed("cp", "first:/bin/busybox", str(place / "copied"))
+    assert (place / "copied").read_bytes() == program
+    docker.succeed("start", "-a", "first")
+    docker.fail(1, "run", "--rm", "-v", "early:/bin:ro", "busybox", "touch", "/bin/new")
+    docker.run("-v", "early:/v", "busybox", "sh", "-c", "rm -rf /v/*")
+    docker.fail(1, "start", "-a", "first")
+    docker.succeed("create", "--name", "heir", "--volumes-from", "first", "busybox", "true")
+    assert docker.run("-v", "early:/v", "busybox", "ls", "-A", "/v") == ""
+
+
+@BOTH
+def test_a_start_goes_on_with_the_machine_that_filled_a_volume(docker: Words) -> None:
+    running = docker.sleeper("-v", "/etc", "-m", "300m")
+    assert docker.succeed("exec", running, "cat", "/etc/passwd").startswith("root:")
+    assert (
+        docker.succeed("exec", running, "sh", "-c", "touch /etc/x && ls /proc/1/task | wc -l").strip() == "1"
+    )
+    docker.succeed("restart", "-t", "0", running)
+    docker.succeed("exec", running, "test", "-e", "/etc/x")
+
+
+@BOTH
+def test_a_volume_that_is_a_folder_of_the_hosts_is_filled_by_root_alone(docker: Words, source: Path) -> None:
+    (place := source / "sub" / "empty").mkdir()
+    os.chown(place, source.stat().st_uid, source.stat().st_gid)
+    docker.succeed("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", f"device={place}", "far")
+    docker.succeed("create", "-v", "far:/etc", "busybox", "true")
+    assert (place / "passwd").exists() == is_roots(docker)
+
+
+@BOTH
 def test_anonymous_volumes_go_with_rm_and_with_their_containers_when_asked(docker: Words) -> None:
     docker.run("-v", "/data", "busybox", "touch", "/data/x")
     assert docker.succeed("volume", "ls", "-q") == ""

@@ -17,18 +17,19 @@ from dataclasses import dataclass, replace
 from insula.agent.session import GuestFailure
 from insula.agent.streams import Process
 from insula.container.failure import explain
-from insula.container.filling import fill_volumes
+from insula.container.file_guest import Handed
 from insula.container.linking import find_linked
 from insula.container.log_attributes import read_attributes
 from insula.container.log_file import LogFile
 from insula.container.mounting import place_mounts
 from insula.container.networking import Joined
 from insula.container.parts import Parts
-from insula.container.plan import Choices, make_files_plan, make_plan
+from insula.container.plan import Choices, make_plan
 from insula.container.record import Record
 from insula.container.state import Status
 from insula.errors import InsulaError, NotFound
 from insula.guest.guest import Guest
+from insula.guest.request import GuestRequest
 from insula.thread import in_thread
 
 logger = logging.getLogger(__name__)
@@ -49,10 +50,18 @@ class Running:
 
 
 async def bring_up(
-    parts: Parts, record: Record, log: LogFile | None, held: AsyncExitStack, change: Change
+    parts: Parts,
+    record: Record,
+    log: LogFile | None,
+    held: AsyncExitStack,
+    change: Change,
+    handed: Handed | None = None,
 ) -> Running:
-    """A machine, booted into this container. change: saves fields of the record as it is then. Raises InsulaError."""
+    """A machine, booted into this container. change: saves fields of the record as it is then; handed: a guest that
+    had its files, which is taken if it is as this one has to be. Raises InsulaError."""
     spec = record.spec
+    if handed is not None:
+        held.push_async_exit(handed.owned)
     rootfs = await held.enter_async_context(parts.images.open_rootfs(parts.images.find(record.image_id)))
     writable = await parts.writable.take(record.id, spec.storage_size)
     placed = await place_mounts(spec, record.mounts, parts.volumes)
@@ -70,14 +79,10 @@ async def bring_up(
     plan = make_plan(spec, record.settings, record.platform, rootfs.layers, writable, choices)
     base = await open_log(record, log, held)
     try:
-        guest = await held.enter_async_context(parts.guests.open(plan.request))
+        guest = await _guest_for(plan.request, parts, held, handed)
     except InsulaError as error:
         await _keep_failure(parts, record, error, error.detail)
         raise
-    if any(item.fills for item in placed) and writable is not None:
-        disks = (rootfs.layers, writable)
-        files = make_files_plan(spec, record.platform, disks, choices.boot, placed).document
-        await fill_volumes(guest.session, files, placed, parts.volumes)
     await joined.join(guest, spec.domainname)
     await change(
         status=Status.STARTING, guest=guest.record, boot=choices.boot, main=choices.main, log_base=base,
@@ -90,6 +95,18 @@ async def bring_up(
             await _keep_failure(parts, record, error, await guest.log())
         raise
     return Running(guest, main, joined, base, base)
+
+
+async def _guest_for(
+    request: GuestRequest, parts: Parts, held: AsyncExitStack, handed: Handed | None
+) -> Guest:
+    """Raises InsulaError."""
+    if handed is not None and handed.request == request and handed.guest.session.failure is None:
+        held.push_async_exit(handed.owned.pop_all())
+        return handed.guest
+    if handed is not None:
+        await handed.owned.aclose()  # no two machines have one disk
+    return await held.enter_async_context(parts.guests.open(request))
 
 
 async def open_log(record: Record, log: LogFile | None, held: AsyncExitStack) -> tuple[int, int]:

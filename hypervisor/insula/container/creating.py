@@ -2,7 +2,9 @@
 the record written. What fails leaves nothing behind.
 """
 
+import asyncio
 import secrets
+import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +15,7 @@ from insula.container.lifecycle import Container
 from insula.container.linking import resolve_links
 from insula.container.log_attributes import read_attributes
 from insula.container.mount_point import MountPoint
-from insula.container.mounting import make_mount_points
+from insula.container.mounting import make_mount_points, remove_made, wants_filling
 from insula.container.names import make_name
 from insula.container.parts import Parts
 from insula.container.record import Record
@@ -53,17 +55,30 @@ async def _keep(parts: Parts, record: Record) -> Container:
         return mounts
 
     with ExitStack() as claims:
-        points = await make_mount_points(record.spec, record.settings, parts.volumes, mounts_of, claims)
+        points, made = await make_mount_points(record.spec, record.settings, parts.volumes, mounts_of, claims)
         record = replace(record, mounts=points)
         try:
             container = Container(parts, record)
+            if await wants_filling(points, parts.volumes):
+                await _fill(container)
             await container.save(record)
         except BaseException:
             claims.close()
-            await parts.volumes.release(point.name for point in points if point.anonymous)
+            await remove_made(parts.volumes, made)
             raise
         parts.registry.add(container)
     return container
+
+
+async def _fill(container: Container) -> None:
+    """New volumes get the image's files, as in Docker before anybody knows of the container; what fails leaves
+    nothing of it."""
+    try:
+        await container.file_guest.fill()
+    except BaseException:
+        await container.file_guest.end(at_once=True)
+        await asyncio.to_thread(shutil.rmtree, container.parts.paths.container(container.id), True)
+        raise
 
 
 async def _check_start(parts: Parts, spec: ContainerSpec, platform: str) -> None:

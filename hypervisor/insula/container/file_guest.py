@@ -2,7 +2,8 @@
 
 Opened when it is first needed, shared by all who need it at the same time, and kept for a moment after the last of
 them, since clients ask several things in a row. A start and a removal end it first: what was written is on the disk
-then, and no two machines ever have the same disk. They wait for who is at it, but not for one that gets nowhere.
+then, and no two machines ever have the same disk. They wait for who is at it, but not for one that gets nowhere. A
+start goes on with its machine, where that is such as the container has to have.
 The record knows nothing of it: should the daemon die, the next one kills its machine as nobody's.
 """
 
@@ -22,6 +23,8 @@ from insula.container.plan import make_files_plan
 from insula.container.standing import Standing
 from insula.container.visit import Visit
 from insula.errors import Conflict, InsulaError, Unavailable
+from insula.guest.guest import Guest
+from insula.guest.request import GuestRequest
 
 LINGER = 2.0
 """Seconds that it is kept for the next request."""
@@ -30,6 +33,15 @@ PATIENCE = 10.0
 """Seconds without a byte moved, after which a copy is broken off if a start or a removal waits for it."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Handed:
+    """An idle guest with a container's disks and shares, as it was asked for. owned: ends it."""
+
+    guest: Guest
+    request: GuestRequest
+    owned: AsyncExitStack
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +55,8 @@ class _Opening:
     ending: bool = False
     cut: bool = False  # visits are broken off
     discard: bool = False  # nothing of it matters any more
+    wanted_on: bool = False  # a start takes its machine over
+    handed: Handed | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -52,6 +66,17 @@ class FileGuest:
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
         self._opening: _Opening | None = None
+        self._fills = False
+
+    async def fill(self) -> None:
+        """New volumes get the image's files. To be called before anybody else knows of the container. Raises
+        InsulaError."""
+        self._fills = True
+        try:
+            async with self.visit():
+                pass
+        finally:
+            self._fills = False
 
     async def over(self) -> bool:
         """Whether one was ending: it has ended when this returns, and the container's status may be another."""
@@ -87,12 +112,12 @@ class FileGuest:
         """From its beginning to its end, whatever becomes of those who use it."""
         try:
             async with AsyncExitStack() as held:
-                session = await self._open(held)
-                opening.ready.set_result(session)
-                await self._until_unwanted(opening, session)
+                guest, request = await self._open(held)
+                opening.ready.set_result(guest.session)
+                await self._until_unwanted(opening, guest.session)
                 opening.ending = True
-                if not opening.discard:
-                    await self._sync(session)
+                if not opening.discard and await self._sync(guest.session) and opening.wanted_on:
+                    opening.handed = Handed(guest, request, held.pop_all())
         except (InsulaError, OSError, TimeoutError) as error:
             if opening.ready.done():
                 log.warning("the files of container %s: %s", self._standing.id[:12], error)
@@ -104,19 +129,19 @@ class FileGuest:
                 opening.ready.set_exception(Conflict("the container's files were let go of"))
             opening.ready.exception()  # whoever asked may have gone
 
-    async def _open(self, held: AsyncExitStack) -> Session:
+    async def _open(self, held: AsyncExitStack) -> tuple[Guest, GuestRequest]:
         parts, record = self._standing.parts, self._standing.record
         rootfs = await held.enter_async_context(parts.images.open_rootfs(parts.images.find(record.image_id)))
         writable = await parts.writable.take(record.id, record.spec.storage_size)
         boot = secrets.randbelow(2**32 - 1) + 1
-        placed = await place_mounts(record.spec, record.mounts, parts.volumes)
+        placed = await place_mounts(record.spec, record.mounts, parts.volumes, filling=self._fills)
         plan = make_files_plan(record.spec, record.platform, (rootfs.layers, writable), boot, placed)
         guest = await held.enter_async_context(parts.guests.open(plan.request))
         await fill_volumes(guest.session, plan.document, placed, parts.volumes)
         document = replace(plan.document, clock_ns=time.time_ns(), entropy=os.urandom(256))
         await guest.session.open_files(document)
         guest.began()
-        return guest.session
+        return guest, plan.request
 
     async def _until_unwanted(self, opening: _Opening, session: Session) -> None:
         lost = asyncio.create_task(session.lost.wait())
@@ -134,13 +159,30 @@ class FileGuest:
         finally:
             lost.cancel()
 
-    async def _sync(self, session: Session) -> None:
-        """What was written is on the disk, or it is said that it may not be."""
+    async def _sync(self, session: Session) -> bool:
+        """What was written is on the disk, and the guest is idle; or it is said that it may not be."""
         try:
             async with asyncio.timeout(SYNC_SECONDS):
                 await session.stop()
         except (InsulaError, TimeoutError) as error:
             log.warning("container %s: its files may not be synced: %s", self._standing.id[:12], error)
+            return False
+        return True
+
+    async def hand_over(self) -> Handed | None:
+        """Returns when nobody is at the files: with the guest, if there was one, for the caller to end."""
+        opening = self._opening
+        if opening is None:
+            return None
+        opening.wanted_on = True
+        try:
+            await self.end()
+        except BaseException:
+            opening.wanted_on = False
+            if opening.handed is not None:
+                await asyncio.shield(opening.handed.owned.aclose())
+            raise
+        return opening.handed
 
     async def end(self, *, at_once: bool = False) -> None:
         """Returns when no guest has the container's disks. at_once: whoever is at them is broken off. Nothing new

@@ -117,8 +117,8 @@ class Container(Exiting):
             self._started.exception()  # whoever asked may have gone
 
     async def _bring_up(self, held: AsyncExitStack) -> Running:
-        await self.file_guest.end()
-        return await bring_up(self.parts, self.record, self.log, held, self.change)
+        handed = await self.file_guest.hand_over()
+        return await bring_up(self.parts, self.record, self.log, held, self.change, handed)
 
     async def _take_up(self, held: AsyncExitStack) -> Running:
         self.guest = guest = await adopt_guest(self.parts, self.record, held)

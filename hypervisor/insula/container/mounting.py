@@ -43,19 +43,25 @@ class Placed:
 
 async def make_mount_points(
     spec: ContainerSpec, settings: Settings, volumes: Volumes, others: Others, claims: ExitStack
-) -> tuple[MountPoint, ...]:
-    """claims: what keeps the volumes from being removed meanwhile, for the caller to close once the container is
-    known. Raises NotFound, InvalidArgument, Conflict, Unavailable; then no volume is left that was not there."""
+) -> tuple[tuple[MountPoint, ...], tuple[str, ...]]:
+    """And the names of the volumes that were not there. claims: what keeps the volumes from being removed meanwhile,
+    for the caller to close once the container is known. Raises NotFound, InvalidArgument, Conflict, Unavailable; then
+    no volume is left that was not there."""
     maker = _Maker(volumes, claims)
     try:
         points = await _points(spec, settings, maker, others)
     except BaseException:
         claims.close()
-        for name in maker.made:
-            with suppress(InsulaError):
-                await volumes.remove(name)
+        await remove_made(volumes, maker.made)
         raise
-    return tuple(in_order(points.values()))
+    return tuple(in_order(points.values())), tuple(maker.made)
+
+
+async def remove_made(volumes: Volumes, names: Iterable[str]) -> None:
+    """Those that were made for a container that has not come to be; if somebody else has one by now, it stays."""
+    for name in names:
+        with suppress(InsulaError):
+            await volumes.remove(name)
 
 
 class _Maker:
@@ -91,7 +97,8 @@ async def _points(
                 if point.name:
                     maker.claim(point.name)
                 read_only = point.read_only if from_.read_only is None else from_.read_only
-                points[point.target] = replace(point, read_only=read_only, anonymous=False)
+                kept = replace(point, read_only=read_only, anonymous=False, no_copy=True)
+                points[point.target] = kept
     for request in spec.mounts:
         points[request.path] = await _point(request, maker)
     taken = {*points, *map(normal_path, spec.tmpfs)}
@@ -122,10 +129,11 @@ async def _point(request: MountRequest, maker: _Maker) -> MountPoint:
 
 
 async def place_mounts(
-    spec: ContainerSpec, points: Iterable[MountPoint], volumes: Volumes
+    spec: ContainerSpec, points: Iterable[MountPoint], volumes: Volumes, *, filling: bool = False
 ) -> tuple[Placed, ...]:
-    """Every mount of a container in the order of mounting, its sources found. Raises InvalidArgument, NotFound,
-    NotImplemented, Unavailable."""
+    """Every mount of a container in the order of mounting, its sources found. filling: new volumes are to get the
+    image's files, those too that the container may only read. Raises InvalidArgument, NotFound, NotImplemented,
+    Unavailable."""
     placed: list[Placed] = []
     tmpfs = [
         MountPoint("tmpfs", normal_path(target), options=options) for target, options in spec.tmpfs.items()
@@ -141,7 +149,7 @@ async def place_mounts(
         source = await asyncio.to_thread(_find, point, volume)
         number = used[source.is_folder]
         used[source.is_folder] += 1
-        placed.append(_place(point, volume, source, number))
+        placed.append(_place(point, volume, source, number, filling=filling))
     return tuple(placed)
 
 
@@ -155,7 +163,7 @@ def _find(point: MountPoint, volume: Volume | None) -> Source:
     """Blocking."""
     path = Path(point.source)
     if volume is not None:
-        path = Path(volume.spec.options["device"]) if volume.spec.kind is Kind.BIND else volume.mountpoint
+        path = volume.folder
     elif point.plain and not os.path.lexists(path):
         try:
             path.mkdir(parents=True)
@@ -165,11 +173,12 @@ def _find(point: MountPoint, volume: Volume | None) -> Source:
     return find_source(path, point.subpath)
 
 
-def _place(point: MountPoint, volume: Volume | None, source: Source, number: int) -> Placed:
+def _place(point: MountPoint, volume: Volume | None, source: Source, number: int, *, filling: bool) -> Placed:
     own = volume is not None and volume.spec.kind is Kind.FOLDER
-    read_only = point.read_only or (
-        volume is not None and "ro" in volume.spec.options.get("o", "").split(",")
-    )
+    never = volume is not None and "ro" in volume.spec.options.get("o", "").split(",")
+    fills = filling and volume is not None and _can_be_filled(volume)
+    fills = fills and not (point.no_copy or point.subpath or never) and is_empty(source.path)
+    read_only = (point.read_only and not fills) or never
     share = Share(
         source.path,
         source.identity,
@@ -182,8 +191,22 @@ def _place(point: MountPoint, volume: Volume | None, source: Source, number: int
     )
     flags = MS_RDONLY if read_only else 0
     mount = Mount(MountKind.SHARE, f"{share.tag}:{share.name}", point.target, flags)
-    fills = own and not (point.no_copy or point.subpath or read_only) and is_empty(source.path)
     return Placed(point, mount, share, fills)
+
+
+async def wants_filling(points: Iterable[MountPoint], volumes: Volumes) -> bool:
+    """Whether there may be a volume that is to have the image's files. Raises NotFound."""
+    for point in points:
+        if point.name and not point.no_copy:
+            volume = volumes.find(point.name)
+            if _can_be_filled(volume) and await asyncio.to_thread(is_empty, volume.folder):
+                return True
+    return False
+
+
+def _can_be_filled(volume: Volume) -> bool:
+    """A folder of the host's cannot be given the image's owners by an ordinary user's daemon."""
+    return volume.spec.kind is Kind.FOLDER or (volume.spec.kind is Kind.BIND and os.geteuid() == 0)
 
 
 def is_empty(folder: Path) -> bool:

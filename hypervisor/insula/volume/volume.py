@@ -112,6 +112,11 @@ class Volume:
     def anonymous(self) -> bool:
         return ANONYMOUS in self.spec.labels
 
+    @property
+    def folder(self) -> Path:
+        """Where its files are on the host, but for a tmpfs's, which are nowhere."""
+        return Path(self.spec.options["device"]) if self.spec.kind is Kind.BIND else self.mountpoint
+
     def to_document(self) -> dict[str, Any]:
         spec = self.spec
         return {"created_ns": self.created_ns, "options": spec.options, "labels": spec.labels}
