@@ -18,6 +18,7 @@
 #define LOWER_BELOW "lower"
 #define CGROUP_FOLDER "/sys/fs/cgroup/container"
 #define TREES_FOLDER "/sys/fs/cgroup/trees"
+#define SOCKETS_FOLDER AGENT_FOLDER "/sockets"
 #define DISKS 16
 
 /* machine.c: the block device of a disk, by the serial number the host gave it ("layer3", "writable"), or NULL. */
@@ -61,7 +62,8 @@ int process_list(struct box *, uint32_t request, uint32_t start, bool plain, str
 int devices_filter(int cgroup, struct failure *);
 int devices_make(bool privileged, struct failure *);
 
-/* inside.c, in the child: name spaces are new; makes the container's world around it and moves into it. */
+/* inside.c, in the child: name spaces are new; makes the container's world around it and moves into it. What comes from
+ * the agent's tree is taken along as detached mounts; put_down consumes one. */
 struct inside {
 	const struct boot_document *boot;
 	int terminal; /* the slave to show as /dev/console, or -1 */
@@ -70,8 +72,13 @@ int inside_enter(const struct inside *, struct failure *);
 /* The same for a container of which there are only its files: its root, and what is mounted over it. */
 int inside_files(const struct boot_document *, struct failure *);
 
-/* mounts.c, in the child, after pivot_root: the mounts that the container's options ask for. */
-int mount_extras(const struct boot_document *, struct failure *);
+int take_along(int fd, const char *path);
+int put_down(int tree, const char *target);
+
+/* mounts.c, in the child: the mounts that the container's options ask for. Before pivot_root what the agent has made
+ * ready for some of them (-1 for the others; the caller frees the list), after it all of them. */
+int *mounts_take_along(const struct boot_document *, struct failure *);
+int mount_extras(const struct boot_document *, int *trees, struct failure *);
 
 /* place.c, in the child, after pivot_root: files and mount points in a tree of the image's making. */
 int place_folder(const char *path, mode_t mode);

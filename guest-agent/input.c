@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "message.h"
@@ -19,6 +20,8 @@ void input_close(struct input *input)
 		return;
 	if (input->watched)
 		loop_remove(&input->watch);
+	if (input->socket)
+		shutdown(input->watch.fd, SHUT_WR); /* its other direction goes on, by a descriptor of its own */
 	close(input->watch.fd);
 	input->watch.fd = -1;
 }

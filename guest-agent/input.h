@@ -15,7 +15,7 @@ struct input {
 	struct watch watch; /* fd -1: closed. A terminal's is its master, duplicated */
 	struct ring ring;
 	uint32_t process;
-	bool terminal;
+	bool terminal, socket;
 	bool writable;
 	bool watched; /* only once it was full: most never are */
 	bool ending; /* INPUT_END has come */

@@ -26,13 +26,13 @@ enum { DETACH = 2 };
 #define FILES AGENT_FOLDER "/files"
 #define FILES_MAX 64
 
-static int take_along(int fd, const char *path)
+int take_along(int fd, const char *path)
 {
 	return (int)syscall(SYS_open_tree, fd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (*path ? 0u : AT_EMPTY_PATH));
 }
 
 /* Consumes the tree: a descriptor that stayed would be a way out for whoever walks through /proc/self/fd. */
-static int put_down(int tree, const char *target)
+int put_down(int tree, const char *target)
 {
 	cleanup_close int closed = tree;
 
@@ -203,7 +203,7 @@ static int name_it(const struct boot_document *boot, struct failure *failure)
 }
 
 /* What was taken along, by descriptor. */
-struct luggage { int terminals, console, boot_id, files[FILES_MAX]; };
+struct luggage { int terminals, console, boot_id, files[FILES_MAX], *mounts; };
 
 static int furnish(const struct boot_document *boot, const struct luggage *luggage, struct failure *failure)
 {
@@ -214,7 +214,7 @@ static int furnish(const struct boot_document *boot, const struct luggage *lugga
 		return -1;
 	if (put_down(luggage->boot_id, "/proc/sys/kernel/random/boot_id") < 0)
 		return fail(failure, STEP_IDENTITY, "boot_id");
-	if (mount_extras(boot, failure) < 0)
+	if (mount_extras(boot, luggage->mounts, failure) < 0)
 		return -1;
 	if (place_files(boot, luggage->files, failure) < 0 || write_sysctls(boot, failure) < 0 || hide(boot, failure) < 0)
 		return -1;
@@ -228,13 +228,16 @@ static int furnish(const struct boot_document *boot, const struct luggage *lugga
 /* The image may have anything for a /dev, and shares are mounted there for a moment. */
 int inside_files(const struct boot_document *boot, struct failure *failure)
 {
+	cleanup_free int *mounts = NULL;
+
 	if (mount(NULL, "/", NULL, REC | PRIVATE, NULL) < 0)
 		return fail(failure, STEP_MOUNT, "/");
-	if (change_root(failure) < 0)
+	mounts = mounts_take_along(boot, failure);
+	if (!mounts || change_root(failure) < 0)
 		return -1;
 	if (place_folder("/dev", 0755) < 0 || mount("tmpfs", "/dev", "tmpfs", NOSUID | NODEV | NOEXEC, "mode=755,size=64k") < 0)
 		return fail(failure, STEP_MOUNT, "/dev");
-	if (mount_extras(boot, failure) < 0)
+	if (mount_extras(boot, mounts, failure) < 0)
 		return -1;
 	return umount2("/dev", DETACH) < 0 ? fail(failure, STEP_MOUNT, "/dev") : 0;
 }
@@ -256,6 +259,9 @@ int inside_enter(const struct inside *inside, struct failure *failure)
 		return fail(failure, STEP_MOUNT, "/dev/pts");
 	if (inside->terminal >= 0 && (luggage.console = take_terminal(inside->terminal)) < 0)
 		return fail(failure, STEP_TERMINAL, "/dev/console");
+	cleanup_free int *mounts = luggage.mounts = mounts_take_along(boot, failure);
+	if (!mounts)
+		return -1;
 	if (change_root(failure) < 0)
 		return -1;
 	return furnish(boot, &luggage, failure);

@@ -32,6 +32,14 @@ static void on_signal(int number)
 		request_power_off();
 }
 
+/* A connection's end may have come with what the session has just read, and is told at once. */
+static bool settle(void)
+{
+	bool more = session_settle();
+
+	return connections_settle() || more;
+}
+
 /* A plain agent may have been started with some ignored, and its programs would inherit that; PID 1 is not. */
 static void reset_dispositions(void)
 {
@@ -88,5 +96,5 @@ int main(int argc, char **argv)
 	requests_init(plain);
 	loop_init(on_signal);
 	session_open(fd, kind, &events);
-	loop_run(session_settle);
+	loop_run(settle);
 }

@@ -84,6 +84,14 @@ void put_oom(struct box *box, uint64_t count)
 	box_end(box);
 }
 
+void put_connection(struct box *box, uint32_t process, uint32_t mount)
+{
+	box_begin(box, FRAME_CONNECTION);
+	put_u32(box, process);
+	put_u32(box, mount);
+	box_end(box);
+}
+
 static void put_numbers(struct box *box, const uint64_t *numbers, int count)
 {
 	for (int i = 0; i < count; i++)

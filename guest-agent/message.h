@@ -38,6 +38,7 @@ struct exit_report {
 
 void put_exit(struct box *, uint32_t process, const struct exit_report *);
 void put_oom(struct box *, uint64_t count);
+void put_connection(struct box *, uint32_t process, uint32_t mount);
 
 /* What the container uses; the order is the wire's (docs/protocol.md §9). */
 enum { USAGE_DEVICES = 64, USAGE_LINKS = 64, USAGE_MEMORY = 22, USAGE_CPU = 6, USAGE_TRAFFIC = 8 };

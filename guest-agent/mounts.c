@@ -2,7 +2,9 @@
  * are made inside the changed root, so that whatever links the image has at their targets lead nowhere else. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -10,6 +12,7 @@
 
 #include "guest.h"
 #include "report.h"
+#include "scope.h"
 
 #define SHARES_MAX 4
 /* Nothing is kept that another machine or the host may change meanwhile, but pages that are mapped. */
@@ -95,7 +98,33 @@ static int mount_tmpfs(const struct mount_spec *extra)
 	return mount("tmpfs", extra->target, "tmpfs", extra->flags, data);
 }
 
-int mount_extras(const struct boot_document *boot, struct failure *failure)
+int *mounts_take_along(const struct boot_document *boot, struct failure *failure)
+{
+	int *trees = allocate((boot->mount_count + 1) * sizeof(*trees));
+
+	for (uint32_t i = 0; i < boot->mount_count; i++) {
+		char path[64];
+
+		trees[i] = -1;
+		if (boot->mounts[i].kind != MOUNT_SOCKET)
+			continue;
+		snprintf(path, sizeof(path), SOCKETS_FOLDER "/%u", i);
+		trees[i] = take_along(AT_FDCWD, path);
+		if (trees[i] < 0) {
+			fail(failure, STEP_MOUNT, boot->mounts[i].target);
+			free(trees);
+			return NULL;
+		}
+	}
+	return trees;
+}
+
+static int put_socket(const struct mount_spec *extra, int *tree)
+{
+	return place_file(extra->target, 0644) < 0 ? -1 : put_down(take_fd(tree), extra->target);
+}
+
+int mount_extras(const struct boot_document *boot, int *trees, struct failure *failure)
 {
 	struct aside asides[SHARES_MAX] = {0};
 	int done = 0;
@@ -103,7 +132,8 @@ int mount_extras(const struct boot_document *boot, struct failure *failure)
 	for (uint32_t i = 0; i < boot->mount_count && done == 0; i++) {
 		const struct mount_spec *extra = &boot->mounts[i];
 
-		done = extra->kind == MOUNT_BIND    ? bind_path(extra->source, extra)
+		done = trees[i] >= 0                ? put_socket(extra, &trees[i])
+		       : extra->kind == MOUNT_BIND  ? bind_path(extra->source, extra)
 		       : extra->kind == MOUNT_SHARE ? mount_share(asides, extra)
 		                                    : mount_tmpfs(extra);
 		if (done < 0)

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "guest.h"
@@ -19,6 +20,7 @@
 enum { RINGS = 3, KEEP_PAGES_BELOW = 16384 };
 
 static struct process table[PROCESS_LIMIT];
+static unsigned connections; /* of them */
 /* Not touched until used: 48 MiB of addresses, not of memory. */
 static _Alignas(65536) uint8_t rings[PROCESS_LIMIT][RINGS][STREAM_WINDOW];
 
@@ -131,7 +133,7 @@ int process_start(const struct launch *launch, struct process **started, struct 
 void process_begin(struct process *process)
 {
 	/* With a terminal there is no second stream, and none ends. */
-	process->outputs[1].end_sent = process->tty;
+	process->outputs[1].end_sent = process->tty || process->connection;
 	for (int i = 0; i < 2; i++)
 		stream_open(&process->outputs[i], process->outputs[i].watch.fd);
 	input_open(&process->input, process->input.watch.fd);
@@ -143,6 +145,12 @@ int process_signal(uint32_t number, int signal, struct failure *failure)
 
 	if (!process || process->ended)
 		return fail_with(failure, STEP_REQUEST, ESRCH, "");
+	if (process->connection) {
+		if (process->outputs[0].watch.fd >= 0)
+			shutdown(process->outputs[0].watch.fd, SHUT_RDWR);
+		input_close(&process->input);
+		return 0;
+	}
 	if (kill(process->pid, signal) < 0)
 		return fail(failure, STEP_REQUEST, "kill");
 	return 0;
@@ -184,9 +192,66 @@ void process_release(uint32_t number)
 	stream_close(&process->outputs[0]);
 	stream_close(&process->outputs[1]);
 	process->number = 0;
+	connections -= process->connection;
 	memory = rings[process - table][0];
 	if (used)
 		madvise(memory, sizeof(rings[0]), MADV_DONTNEED);
+}
+
+bool process_has_room(void)
+{
+	return connections < CONNECTION_LIMIT && find_free();
+}
+
+bool process_connect(uint32_t mount, int fd)
+{
+	static uint32_t counter;
+	struct ends ends = {{fcntl(fd, F_DUPFD_CLOEXEC, 3), fd, -1}, {-1, -1, -1}};
+	struct process *process = process_has_room() ? find_free() : NULL;
+	struct launch launch = {.number = OWN_NUMBERS | counter++};
+
+	if (!process || ends.ours[0] < 0) {
+		close_ends(&ends);
+		return false;
+	}
+	process->pid = 0;
+	adopt(process, &launch, &ends);
+	process->connection = process->input.socket = process->outputs[0].socket = true;
+	connections++;
+	put_connection(session_box(), process->number, mount);
+	process_begin(process);
+	return true;
+}
+
+/* Whoever has closed all of it reads no more either, which no write may ever tell. */
+static bool has_come_to_its_end(struct process *process)
+{
+	if (process->outputs[0].finished && process->outputs[0].hung_up)
+		input_close(&process->input);
+	return process->outputs[0].finished && process->input.watch.fd < 0;
+}
+
+bool connections_settle(void)
+{
+	bool some = false;
+
+	for (struct process *process = table; connections && process < table + PROCESS_LIMIT; process++) {
+		if (!process->number || !process->connection || process->ended || !has_come_to_its_end(process))
+			continue;
+		process->ended = some = true;
+		process->exit = (struct exit_report){.kind = EXIT_EXITED, .clock = clock_now()};
+		put_exit(session_box(), process->number, &process->exit);
+	}
+	return some;
+}
+
+void connections_drop(void)
+{
+	for (struct process *process = table; connections && process < table + PROCESS_LIMIT; process++)
+		if (process->number && process->connection) {
+			process->ended = true;
+			process_release(process->number);
+		}
 }
 
 bool process_is_inside(pid_t pid)
@@ -251,6 +316,7 @@ void processes_welcome(struct box *box, uint32_t boot_number)
 {
 	uint32_t count = 0;
 
+	connections_drop(); /* whoever had their other ends is gone */
 	for (int i = 0; i < PROCESS_LIMIT; i++)
 		count += table[i].number != 0;
 	put_welcome(box, boot_number != 0, boot_number, count);
@@ -263,6 +329,6 @@ void processes_welcome(struct box *box, uint32_t boot_number)
 void processes_signal(int number, bool outside_too)
 {
 	for (struct process *process = table; process < table + PROCESS_LIMIT; process++)
-		if (process->number && !process->ended && (outside_too || !process->outside))
+		if (process->number && !process->connection && !process->ended && (outside_too || !process->outside))
 			kill(process->pid, number);
 }

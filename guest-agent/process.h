@@ -14,12 +14,16 @@
 #include "message.h"
 #include "stream.h"
 
-enum { PROCESS_LIMIT = 256 };
+enum { PROCESS_LIMIT = 256, CONNECTION_LIMIT = 64 };
+
+/* From here on the numbers are the agent's own: those of connections to the container's sockets. */
+#define OWN_NUMBERS 0x80000000u
 
 struct process {
 	uint32_t number; /* 0: the slot is free */
 	pid_t pid;
 	bool tty, outside;
+	bool connection; /* no program, but a connection: its streams are the two directions; pid is 0 */
 	bool attached; /* the host knows it in this connection: RESUME, or started in it */
 	bool ended;
 	struct exit_report exit;
@@ -44,6 +48,14 @@ int process_signal(uint32_t number, int signal, struct failure *);
 void process_resize(uint32_t number, uint16_t rows, uint16_t columns);
 void process_resume(uint32_t number, uint64_t output, uint64_t error);
 void process_release(uint32_t number);
+
+/* A connection that the container has made to the socket of this mount; its descriptor is taken. The host is told.
+ * False: there is no room for it now. */
+bool process_connect(uint32_t mount, int fd);
+bool process_has_room(void);
+/* Connections whose both directions are over have ended, and the host is told; whether there were any. */
+bool connections_settle(void);
+void connections_drop(void);
 
 bool process_is_inside(pid_t); /* started in the container, and runs */
 void processes_reap(void);

@@ -17,6 +17,7 @@
 #include "request_process.h"
 #include "scope.h"
 #include "session.h"
+#include "sockets.h"
 #include "tree.h"
 #include "tree_start.h"
 
@@ -43,16 +44,17 @@ static void document_scoped(struct document **document)
 static struct launch launch_of(const struct process_spec *process)
 {
 	return (struct launch){
-		.number = process->number,
-		.flags = process->flags,
-		.rows = process->rows,
-		.columns = process->columns,
+		.number = process->number, .flags = process->flags, .rows = process->rows, .columns = process->columns,
 	};
 }
 
 static int start_boot(const void *what, struct stdio stdio, pid_t *pid, struct failure *failure)
 {
-	return container_boot(what, stdio, plain, pid, failure);
+	int result = sockets_open(what, plain, failure);
+
+	if (result == 0 && (result = container_boot(what, stdio, plain, pid, failure)) < 0)
+		sockets_close();
+	return result;
 }
 
 /* A container of which there are only its files. */
@@ -188,6 +190,7 @@ static int do_stop(struct cursor *cursor, struct failure *failure)
 	if (!boot_number)
 		return 0; /* a repeat */
 	oom_forget();
+	sockets_close();
 	if (container_stop(failure) < 0) {
 		oom_watch();
 		return -1;
@@ -326,6 +329,7 @@ void request_hello(void)
 {
 	processes_welcome(session_box(), boot_number);
 	oom_tell();
+	sockets_accept();
 }
 
 void requests_init(bool as_plain)

@@ -6,6 +6,7 @@
 
 #include "process.h"
 #include "report.h"
+#include "sockets.h"
 
 int fail_malformed(struct failure *failure)
 {
@@ -81,5 +82,6 @@ int do_release(struct cursor *cursor, struct failure *failure)
 	if (!cursor_done(cursor))
 		return fail_malformed(failure);
 	process_release(number);
+	sockets_accept();
 	return 0;
 }

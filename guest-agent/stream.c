@@ -74,7 +74,7 @@ static void finish(struct stream *stream)
 }
 
 /* Reads as long as there is something and room for it. A pipe that gave less than was asked for is empty; a terminal
- * gives what it likes, and has hung up when it says EIO. */
+ * gives what it likes, and has hung up when it says EIO; behind what a socket gave its end may stand already. */
 static void fill(struct stream *stream)
 {
 	while (stream->readable && stream->watch.fd >= 0 && ring_room(&stream->ring)) {
@@ -90,7 +90,7 @@ static void fill(struct stream *stream)
 			finish(stream);
 		else
 			stream->ring.end += (size_t)size;
-		if (size > 0 && (size_t)size < room && !stream->terminal && !stream->hung_up)
+		if (size > 0 && (size_t)size < room && !stream->terminal && !stream->socket && !stream->hung_up)
 			stream->readable = false;
 	}
 	schedule(stream);

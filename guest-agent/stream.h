@@ -16,7 +16,7 @@ struct stream {
 	struct ring ring;
 	uint32_t process;
 	uint8_t number; /* 1 stdout, 2 stderr */
-	bool terminal;
+	bool terminal, socket;
 	bool settling; /* a terminal that is read in a moment */
 	bool readable, hung_up; /* what the loop has said of the descriptor */
 	bool finished; /* the program will write no more */

@@ -1,5 +1,5 @@
 """Static programs that tests run where they cannot look: `probe`, with verbs, in a jail or as a layer in a guest; and
-`server`, behind a published port."""
+`server`, behind a published port; `files`, in a mount."""
 
 import functools
 import hashlib
@@ -24,6 +24,10 @@ def probe(platform: str) -> Path:
 
 def server(platform: str) -> Path:
     return _compiled("server", platform)
+
+
+def files(platform: str) -> Path:
+    return _compiled("files", platform)
 
 
 @functools.cache

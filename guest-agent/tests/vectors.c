@@ -276,6 +276,8 @@ static void put_other_words(struct box *box, const char *name, char *line)
 
 	if (!strcmp(name, "OOM")) {
 		put_oom(box, word(&line));
+	} else if (!strcmp(name, "CONNECTION")) {
+		put_connection(box, process, (uint32_t)word(&line));
 	} else if (!strcmp(name, "CREDIT")) {
 		put_credit(box, process, word(&line));
 	} else if (!strcmp(name, "OUTPUT_END")) {

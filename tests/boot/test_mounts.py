@@ -154,6 +154,22 @@ def test_inspect_tells_what_is_mounted(docker: Words, source: Path) -> None:
     assert docker.succeed("ps", "-aq", "--no-trunc", "--filter", "volume=named").strip() == id
 
 
+@BOTH
+def test_work_goes_on_in_a_folder_that_is_closed_to_others(docker: Words, source: Path) -> None:
+    """A user's own work, as it is at home: the daemon is that user's, or root's."""
+    (work := source / "sub" / "work").mkdir()
+    (work / "main.c").write_text("int main;\n")
+    for path in (work, work / "main.c"):
+        os.chown(path, source.stat().st_uid, source.stat().st_gid)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    said = docker.run(
+        "-v", f"{work}:/src", "-w", "/src", "busybox", "sh", "-c", "cat main.c; echo made >made; mkdir out"
+    )
+    assert said == "int main;\n"
+    assert (work / "made").read_text() == "made\n" and stat.S_IMODE(work.stat().st_mode) == 0o700
+    assert (work / "out").stat().st_uid == source.stat().st_uid
+
+
 # -- volumes
 
 

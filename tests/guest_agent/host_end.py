@@ -24,6 +24,7 @@ HEADER = 20
 TYPES = {kind: name for _, kind, name, _ in wire.HOST + wire.AGENT}
 NUMBERS = {name: kind for kind, name in TYPES.items()}
 OUTSIDE, TTY, STDIN = 16, 1, 2
+OWN_NUMBERS = 1 << 31  # from here on they are the agent's, of connections
 PATIENCE = 30  # seconds until a missing message is a failure
 
 
@@ -149,13 +150,14 @@ class HostEnd:
         self.buffer = bytearray()
         self.remotes = {} if remotes is None else remotes
         self.request = 0
-        self.next_process = 1 + max(self.remotes, default=0)
+        self.next_process = 1 + max((known for known in self.remotes if known < OWN_NUMBERS), default=0)
         self.acknowledge = True
         self.replies: dict[int, Reply] = {}
         self.seen: deque[Message] = deque(maxlen=4096)
         self.pages: dict[int, Page] = {}
         self.welcome: dict = {}
         self.oom = 0
+        self.connections: deque[tuple[int, Remote]] = deque()
 
     # frames
 
@@ -226,6 +228,12 @@ class HostEnd:
 
     def on_oom(self, message: Message) -> None:
         (self.oom,) = message.unpack("Q")
+
+    def on_connection(self, message: Message) -> None:
+        number, mount = message.unpack("II")
+        assert number >= OWN_NUMBERS and number not in self.remotes
+        self.remotes[number] = Remote(number, streams=1)
+        self.connections.append((mount, self.remotes[number]))
 
     def on_usage_answer(self, message: Message) -> None:
         raise AssertionError("a plain agent has no usage to tell")
@@ -350,6 +358,11 @@ class HostEnd:
         remote = self.spawn(*arguments, **changes)
         self.finish(remote)
         return remote
+
+    def connection(self) -> tuple[int, Remote]:
+        """The next one that was made to a socket: its mount, and its streams."""
+        self.until(lambda: self.connections)
+        return self.connections.popleft()
 
     def barrier(self) -> None:
         """All that was sent has been handled when an answer to something else comes."""

@@ -42,6 +42,8 @@ from insula.agent.wire import PAYLOAD_MAX
 from insula.errors import InvalidArgument
 
 DOCUMENT_MAX = PAYLOAD_MAX - U32.size  # the request's number travels in front of it
+IDS, NOBODY = 1 << 16, 65_534
+SOCKETS_MAX = 8
 HOST_NAME_MAX, ENTROPY_MAX, CONTENT_MAX, LAYERS_MAX, RESERVED_MAX = 64, 512, 65_536, 16, 4_096
 
 
@@ -60,12 +62,13 @@ class MountKind(IntEnum):
     TMPFS = 1
     SHARE = 2
     BIND = 3
+    SOCKET = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One mount on top of the standard ones. source: of a share its tag, of a bind a path in the container.
-    flags: mount(2)'s MS_ bits."""
+    flags: mount(2)'s MS_ bits; of a socket its mode and owner."""
 
     kind: MountKind
     source: str
@@ -184,8 +187,11 @@ class BootDocument:
             check_number("a layer's disk", index, 0, U8_MAX)
         if self.writable is not None:
             check_number("the upper directory", self.writable, 0, U8_MAX)
-        if not self.disks and (self.layers or self.writable is not None or self.mounts):
-            raise InvalidArgument("a container without disks has no layers, writable disk or mounts")
+        mounts = any(mount.kind is not MountKind.SOCKET for mount in self.mounts)
+        if not self.disks and (self.layers or self.writable is not None or mounts):
+            raise InvalidArgument(
+                "a container without disks has no layers, writable disk or mounts but sockets"
+            )
 
     def encode(self) -> bytes:
         """The document as a BOOT frame carries it. Raises InvalidArgument if it does not fit into one."""
@@ -217,6 +223,12 @@ class BootDocument:
             document = _read_document(reader)
             reader.end()
             return document
+
+
+def socket_mount(target: str, mode: int, user: int, group: int) -> Mount:
+    """A socket whose connections the agent carries. Ids that a machine has not are shown as nobody's."""
+    user, group = (id if id < IDS else NOBODY for id in (user, group))
+    return Mount(MountKind.SOCKET, "", target, mode & 0o7777 | user << 16 | group << 32)
 
 
 def _read_document(reader: Reader) -> BootDocument:

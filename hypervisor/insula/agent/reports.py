@@ -1,4 +1,4 @@
-"""What the agent sends: docs/protocol.md §3, types 65 to 73, and the steps of §4.
+"""What the agent sends: docs/protocol.md §3, types 65 to 74, and the steps of §4.
 
 All of it comes from a guest that may be hostile; what decodes here is in range, not true.
 """
@@ -199,6 +199,17 @@ class Oom(Fixed):
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Connected(Fixed):
+    """The container has connected to a socket of the host's. process: the agent's own number for the connection;
+    mount: which of the boot document's."""
+
+    TYPE: ClassVar[int] = 74
+    LAYOUT: ClassVar = struct.Struct("<II")
+    process: int
+    mount: int
+
+
 def _stream(reader: Reader, stream: int) -> int:
     if stream not in (STDOUT, STDERR):
         raise reader.fail(f"the stream {stream}")
@@ -209,6 +220,6 @@ Answer = Reply | UsageAnswer | ProcessesAnswer
 """What a request may be answered by: REPLY, or where it asks for something, that."""
 
 _TYPES: tuple[type[Message], ...] = (
-    Welcome, Reply, Output, OutputEnd, Credit, Exited, Oom, UsageAnswer, ProcessesAnswer,
+    Welcome, Reply, Output, OutputEnd, Credit, Exited, Oom, UsageAnswer, ProcessesAnswer, Connected,
 )  # fmt: skip
 REPORTS = {message.TYPE: message for message in _TYPES}

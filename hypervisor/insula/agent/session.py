@@ -19,6 +19,7 @@ from typing import Self
 
 from insula.agent.boot_document import BootDocument
 from insula.agent.connection import Connection, again
+from insula.agent.connections import OWN_NUMBERS, Connections
 from insula.agent.failure import STEP_WORDS as STEP_WORDS
 from insula.agent.failure import GuestFailure as GuestFailure
 from insula.agent.limits import Limits
@@ -28,6 +29,7 @@ from insula.agent.process_spec import ProcessFlag, ProcessSpec
 from insula.agent.process_table import TABLE_MAX, ProcessesAnswer, ProcessTable, collect
 from insula.agent.reports import (
     Answer,
+    Connected,
     Credit,
     Exited,
     Oom,
@@ -82,6 +84,7 @@ class Session:
         self._known: dict[int, ProcessState] = {}
         self._pending: dict[int, tuple[type[Answer], asyncio.Future[Answer]]] = {}
         self._oom_changed = asyncio.Event()  # or failure
+        self._connections = Connections(self._connection, self._processes)
         self._oom_time = float("-inf")
         self._request = 0
         self._futile = 0
@@ -160,7 +163,7 @@ class Session:
     ) -> Process:
         if number in self._processes:
             raise Conflict(f"process {number} has been started")
-        if not 0 < number <= REQUEST_MAX:
+        if not 0 < number < OWN_NUMBERS:
             raise InvalidArgument(f"a process cannot have the number {number}")
         # Registered first: its output may come with the answer, in one piece.
         process = self._processes[number] = Process(self._connection, number, tty=tty)
@@ -282,6 +285,11 @@ class Session:
             await self._oom_changed.wait()
         return self.oom_count
 
+    async def connection(self) -> tuple[int, Process]:
+        """The next connection that the container makes to a socket of the host's: the mount's index in the boot
+        document, and its two directions as a process's. To be released once it has ended."""
+        return await self._connections.next()
+
     def power_off(self) -> None:
         """Syncs and powers off; the answer is that the connection is lost."""
         self._connection.send(PowerOff())
@@ -327,6 +335,9 @@ class Session:
                 self._count(process is not None and process.take_exit(message))
             case Oom():
                 self._take_oom(message)
+            case Connected():
+                self._connections.take(message)
+                self._futile = 0
 
     def _take_answer(self, answer: Answer) -> None:
         kind, waiting = self._pending.get(answer.request, (None, None))
@@ -358,6 +369,7 @@ class Session:
         self.failure = failure
         self.lost.set()
         self._oom_changed.set()
+        self._connections.fail(failure)
         for _, answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(again(failure))

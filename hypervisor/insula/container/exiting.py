@@ -4,6 +4,7 @@ The order is the same however it came (the program's end, a machine's death, an 
 running in the container is over, the record says so, then the status, the events, those who wait.
 """
 
+import asyncio
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -14,12 +15,14 @@ from insula.container.file_guest import FileGuest
 from insula.container.health_watch import HealthWatch
 from insula.container.log_file import LogFile
 from insula.container.log_options import read_log_options
+from insula.container.mounting import socket_sources
 from insula.container.output import Output
 from insula.container.parts import Parts
 from insula.container.post_mortem import KILLED
 from insula.container.record import Record
 from insula.container.removal import Removal
 from insula.container.resting import Rest
+from insula.container.sockets import carry_sockets
 from insula.container.standing import Standing
 from insula.container.state import ExitState, Move, Status
 from insula.errors import InsulaError
@@ -41,6 +44,11 @@ class Exiting(Standing):
         self.rest = Rest(parts.gate, parts.rest)
         self.file_guest = FileGuest(self)
         self.removal = Removal(self, self.output, self.execs.ids, self.file_guest)
+
+    async def attend(self, session: Session) -> None:
+        """What a running guest is to be listened to for, beside its processes, until it is cancelled."""
+        sources = socket_sources(self.record.spec, self.record.mounts)
+        await asyncio.gather(self.watch_ooms(session), carry_sockets(session, sources))
 
     async def watch_ooms(self, session: Session) -> None:
         """Tells of each strike of the guest's out-of-memory killer, while the main process goes on too."""

@@ -184,7 +184,7 @@ class Container(Exiting):
             raise
         self._on_running(running)
         self._answer(None)
-        ooms = asyncio.create_task(self.watch_ooms(running.guest.session))
+        attending = asyncio.create_task(self.attend(running.guest.session))
         try:
             ended = await until_ended(
                 running,
@@ -193,7 +193,7 @@ class Container(Exiting):
                 is_paused=lambda: self.status is Status.PAUSED,
             )
         finally:
-            ooms.cancel()
+            attending.cancel()
         await self._finish(held, ended)
 
     async def _rested(self) -> bool:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from insula.agent.boot_document import Mount, MountKind
+from insula.agent.boot_document import SOCKETS_MAX, Mount, MountKind, socket_mount
 from insula.container.mount_point import MountPoint, in_order, point_of
 from insula.container.mount_request import MountRequest
 from insula.container.settings import Settings
@@ -135,11 +135,8 @@ async def place_mounts(
     image's files, those too that the container may only read. Raises InvalidArgument, NotFound, NotImplemented,
     Unavailable."""
     placed: list[Placed] = []
-    tmpfs = [
-        MountPoint("tmpfs", normal_path(target), options=options) for target, options in spec.tmpfs.items()
-    ]
-    used = {True: 0, False: 0}
-    for point in in_order((*points, *tmpfs)):
+    used, sockets = {True: 0, False: 0}, 0
+    for point in _all_in_order(spec, points):
         volume = volumes.find(point.name) if point.name else None
         if volume is not None and volume.spec.kind is Kind.TMPFS:
             point = replace(point, options=volume.spec.options.get("o", ""))
@@ -147,10 +144,32 @@ async def place_mounts(
             placed.append(Placed(point, _tmpfs(point)))
             continue
         source = await asyncio.to_thread(_find, point, volume)
+        if source.socket is not None:
+            placed.append(Placed(point, socket_mount(point.target, *source.socket)))
+            sockets += 1
+            if sockets > SOCKETS_MAX:
+                raise InvalidArgument(f"a container has {SOCKETS_MAX} sockets of the host's at most")
+            continue
         number = used[source.is_folder]
         used[source.is_folder] += 1
         placed.append(_place(point, volume, source, number, filling=filling))
     return tuple(placed)
+
+
+def socket_sources(spec: ContainerSpec, points: Iterable[MountPoint]) -> dict[int, Path]:
+    """What may be a socket of the host's, by the place that its mount has among those of `place_mounts`."""
+    return {
+        place: Path(point.source)
+        for place, point in enumerate(_all_in_order(spec, points))
+        if point.kind == "bind"
+    }
+
+
+def _all_in_order(spec: ContainerSpec, points: Iterable[MountPoint]) -> list[MountPoint]:
+    tmpfs = [
+        MountPoint("tmpfs", normal_path(target), options=options) for target, options in spec.tmpfs.items()
+    ]
+    return in_order((*points, *tmpfs))
 
 
 def _tmpfs(point: MountPoint) -> Mount:

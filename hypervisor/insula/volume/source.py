@@ -24,11 +24,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """path: absolute, without links; identity: device and inode number."""
+    """path: absolute, without links; identity: device and inode number; socket: a socket's mode, user and group."""
 
     path: Path
     identity: tuple[int, int]
     is_folder: bool
+    socket: tuple[int, int, int] | None = None
 
 
 def find_source(path: Path, below: str = "") -> Source:
@@ -51,12 +52,16 @@ def find_source(path: Path, below: str = "") -> Source:
         raise InvalidArgument(f"bind source path does not exist: {path}") from None
     except OSError as error:
         raise Unavailable(f"the mount's source {path} cannot be used: {error.strerror}") from error
+    identity = status.st_dev, status.st_ino
     kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFSOCK and not below:
+        owned = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+        return Source(real, identity, is_folder=False, socket=owned)
     if kind not in (stat.S_IFDIR, stat.S_IFREG):
         raise NotImplemented(  # noqa: F901 - our error, not Python's constant
-            f"{path} cannot be mounted: a machine takes folders and plain files only, no sockets, pipes or devices"
+            f"{path} cannot be mounted: a machine takes folders, plain files and sockets only, no pipes or devices"
         )
-    return Source(real, (status.st_dev, status.st_ino), kind == stat.S_IFDIR)
+    return Source(real, identity, kind == stat.S_IFDIR)
 
 
 def _replace(old: int, new: int) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -167,7 +168,17 @@ def test_no_link_below_a_volume_leads_out_of_it(tmp_path: Path) -> None:
 def test_what_is_neither_file_nor_folder_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/null")):
-        with pytest.raises(NotImplemented, match="folders and plain files only"):
+        with pytest.raises(NotImplemented, match="folders, plain files and sockets only"):
             find_source(path)
     with pytest.raises(InvalidArgument, match="bind source path does not exist"):
         find_source(tmp_path / "none")
+
+
+def test_a_socket_is_told_with_its_mode_and_owner(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        (tmp_path / "s").chmod(0o660)
+        found = find_source(tmp_path / "s")
+        assert found.socket == (0o660, os.geteuid(), os.getegid()) and not found.is_folder
+        with pytest.raises(NotImplemented, match="sockets only"):  # a guest may have made it
+            find_source(tmp_path, "s")

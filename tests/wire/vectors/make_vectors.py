@@ -262,7 +262,7 @@ PLAIN = {"process": u32, "offset": u64, "limit": u64, "request": u32, "stream": 
          "flags": u32, "version": u16, "state": u8, "boot_number": u32, "step": u16, "errno": i32,
          "detail": string, "data": bytes.fromhex, "kind": u8, "value": u32, "count": u64,
          "document": document, "processes": lambda items: listing(items, record),
-         "limits": limits, "link": link, "nic": u8, "start": u32, "next": u32, "uptime": u64, "memory": lambda m: numbers(MEMORY, m),
+         "limits": limits, "link": link, "nic": u8, "start": u32, "next": u32, "mount": u32, "uptime": u64, "memory": lambda m: numbers(MEMORY, m),
          "cpu": lambda m: numbers(CPU, m), "guest": lambda g: u32(g["cpus"]) + u64(g["total_ns"]),
          "pids": lambda p: u64(p["current"]) + u64(p["limit"]), "devices": lambda items: listing(items, device),
          "links": lambda items: listing(items, traffic), "table": lambda items: listing(items, row)}  # fmt: skip
@@ -363,6 +363,7 @@ AGENT = [
     ),
     ("killed", 70, "EXIT", {"process": 2, "kind": 1, "value": 9, "flags": 3, "clock": 0}),
     ("oom", 71, "OOM", {"count": 3}),
+    ("connection", 74, "CONNECTION", {"process": 2**31, "mount": 2}),
     ("usage answer", 72, "USAGE_ANSWER", full_usage()),
     ("empty usage answer", 72, "USAGE_ANSWER", full_usage() | {"devices": [], "links": []}),
     (
@@ -466,8 +467,8 @@ def bad_documents():
          boot(plain_boot(1, plain_process(1, "a"), limits=plain_limits(io=full_limits()["io"][:1] * 17)))),
         ("root kind 2", "boot", boot(plain_boot(1, plain_process(1, "true"), root=2))),
         ("writable kind 2", "boot", boot(plain_boot(1, plain_process(1, "a"), writable={"kind": 2, "index": 0}))),
-        ("mount kind 4", "boot", boot(plain_boot(1, plain_process(1, "a"), mounts=[
-            {"kind": 4, "source": "", "target": "/m", "flags": 0, "data": ""}]))),
+        ("mount kind 5", "boot", boot(plain_boot(1, plain_process(1, "a"), mounts=[
+            {"kind": 5, "source": "", "target": "/m", "flags": 0, "data": ""}]))),
         ("file of 65537 bytes", "boot", boot(plain_boot(1, plain_process(1, "a"), files=[
             {"path": "/f", "mode": 0o644, "content": "00" * 65537}]))),
         ("link name of 16 bytes", "boot", boot(plain_boot(1, plain_process(1, "a"), links=[
