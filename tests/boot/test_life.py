@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from test_networks import fetch
-from words import BOTH_NEW, Words
+from words import Words
 
 from daemon_fixture import DaemonProcess
 
@@ -112,7 +112,6 @@ def test_on_failure(docker: Words) -> None:
     assert docker.succeed("logs", "again") == "run\n" * 3
 
 
-@BOTH_NEW
 def test_always_comes_back_after_a_reboot_of_the_host(
     new_daemon: Callable[..., DaemonProcess],
 ) -> None:
