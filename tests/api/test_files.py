@@ -247,14 +247,26 @@ async def test_one_guest_serves_all_who_come(plain: PlainEngine, tree: Path) -> 
     assert len(plain.daemon.guests.opened) == 1
 
 
-async def test_a_start_ends_it_first(plain: PlainEngine, tree: Path) -> None:
+async def test_a_start_goes_on_with_it(plain: PlainEngine, tree: Path) -> None:
+    """What was written is on the disk first, and nobody is at the files any more."""
     id = await made(plain, start=False)
     await plain.ask(archive_path(id, tree), "PUT", pack(("a", b"")))
     (before,) = plain.daemon.guests.opened
     await plain.daemon.containers.start(id)
-    assert before.session.stops == 1 and before.machine.held.gone
-    assert len(plain.daemon.guests.opened) == 2
+    assert before.session.stops == 1 and not before.machine.held.gone
     assert (await plain.ask(archive_path(id, tree)))[0] == 200
+    assert plain.daemon.guests.opened == [before]
+    await plain.daemon.containers.kill(id)
+    await plain.daemon.containers.wait(id)
+    assert before.machine.held.gone
+
+
+async def test_a_start_ends_it_that_needs_another_machine(plain: PlainEngine, tree: Path) -> None:
+    id = await made(plain, start=False, memory=64 << 20)
+    await plain.ask(archive_path(id, tree), "PUT", pack(("a", b"")))
+    (before,) = plain.daemon.guests.opened
+    await plain.daemon.containers.start(id)
+    assert before.session.stops == 1 and before.machine.held.gone
     assert len(plain.daemon.guests.opened) == 2
 
 

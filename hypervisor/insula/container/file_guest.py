@@ -116,7 +116,8 @@ class FileGuest:
                 opening.ready.set_result(guest.session)
                 await self._until_unwanted(opening, guest.session)
                 opening.ending = True
-                if not opening.discard and await self._sync(guest.session) and opening.wanted_on:
+                kept = not opening.discard and await self._sync(guest.session)
+                if kept and opening.wanted_on and not opening.cut:
                     opening.handed = Handed(guest, request, held.pop_all())
         except (InsulaError, OSError, TimeoutError) as error:
             if opening.ready.done():
