@@ -208,7 +208,7 @@ bool process_connect(uint32_t mount, int fd)
 	static uint32_t counter;
 	struct ends ends = {{fcntl(fd, F_DUPFD_CLOEXEC, 3), fd, -1}, {-1, -1, -1}};
 	struct process *process = process_has_room() ? find_free() : NULL;
-	struct launch launch = {.number = OWN_NUMBERS | counter++};
+	struct launch launch = {.number = OWN_NUMBERS + (counter++ & 0x3fffffff)};
 
 	if (!process || ends.ours[0] < 0) {
 		close_ends(&ends);

@@ -17,7 +17,7 @@
 enum { PROCESS_LIMIT = 256, CONNECTION_LIMIT = 64 };
 
 /* From here on the numbers are the agent's own: those of connections to the container's sockets. */
-#define OWN_NUMBERS 0x80000000u
+#define OWN_NUMBERS 0xc0000000u
 
 struct process {
 	uint32_t number; /* 0: the slot is free */

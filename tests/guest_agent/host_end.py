@@ -24,7 +24,7 @@ HEADER = 20
 TYPES = {kind: name for _, kind, name, _ in wire.HOST + wire.AGENT}
 NUMBERS = {name: kind for kind, name in TYPES.items()}
 OUTSIDE, TTY, STDIN = 16, 1, 2
-OWN_NUMBERS = 1 << 31  # from here on they are the agent's, of connections
+OWN_NUMBERS = 3 << 30  # from here on they are the agent's, of connections
 PATIENCE = 30  # seconds until a missing message is a failure
 
 

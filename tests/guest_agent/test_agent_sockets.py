@@ -145,9 +145,9 @@ def test_another_host_finds_the_sockets_and_none_of_the_connections(
         before = agent.descriptors()
         del host.remotes[remote.number]
         host.close()
+        later = agent.connect(host.remotes)
+        assert client.recv(9) == b""
         with connect(sockets[1]) as early:
-            later = agent.connect(host.remotes)
-            assert client.recv(9) == b""
             mount, other = later.connection()
             assert mount == 1
             later.feed(other, b"here")

@@ -11,7 +11,7 @@ from insula.agent.reports import Connected
 from insula.agent.streams import Process, Sender
 from insula.errors import InsulaError, Internal
 
-OWN_NUMBERS = 1 << 31
+OWN_NUMBERS = 3 << 30
 """From here on the processes' numbers are the agent's."""
 CONNECTIONS_MAX = 64
 

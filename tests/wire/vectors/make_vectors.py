@@ -363,7 +363,7 @@ AGENT = [
     ),
     ("killed", 70, "EXIT", {"process": 2, "kind": 1, "value": 9, "flags": 3, "clock": 0}),
     ("oom", 71, "OOM", {"count": 3}),
-    ("connection", 74, "CONNECTION", {"process": 2**31, "mount": 2}),
+    ("connection", 74, "CONNECTION", {"process": 3 * 2**30, "mount": 2}),
     ("usage answer", 72, "USAGE_ANSWER", full_usage()),
     ("empty usage answer", 72, "USAGE_ANSWER", full_usage() | {"devices": [], "links": []}),
     (
