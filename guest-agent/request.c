@@ -41,20 +41,14 @@ static void document_scoped(struct document **document)
 
 #define cleanup_document __attribute__((cleanup(document_scoped)))
 
-static struct launch launch_of(const struct process_spec *process)
-{
-	return (struct launch){
-		.number = process->number, .flags = process->flags, .rows = process->rows, .columns = process->columns,
-	};
-}
-
 static int start_boot(const void *what, struct stdio stdio, pid_t *pid, struct failure *failure)
 {
-	int result = sockets_open(what, plain, failure);
-
-	if (result == 0 && (result = container_boot(what, stdio, plain, pid, failure)) < 0)
-		sockets_close();
-	return result;
+	if (sockets_open(what, plain, failure) < 0)
+		return -1;
+	if (container_boot(what, stdio, plain, pid, failure) == 0)
+		return 0;
+	sockets_close();
+	return -1;
 }
 
 /* A container of which there are only its files. */

@@ -1,16 +1,22 @@
-/* What the host says of a process that runs: its input, what of its output is kept, its terminal's size. None of it is
- * answered. */
+/* What the host says of a process: how it is to be launched; and while it runs, none of it answered, its input, what of
+ * its output is kept, its terminal's size. */
 #include "request_process.h"
 
 #include <errno.h>
 
-#include "process.h"
 #include "report.h"
 #include "sockets.h"
 
 int fail_malformed(struct failure *failure)
 {
 	return fail_with(failure, STEP_REQUEST, EBADMSG, "");
+}
+
+struct launch launch_of(const struct process_spec *spec)
+{
+	return (struct launch){
+		.number = spec->number, .flags = spec->flags, .rows = spec->rows, .columns = spec->columns,
+	};
 }
 
 int do_input(struct cursor *cursor, struct failure *failure)

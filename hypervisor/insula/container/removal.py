@@ -6,7 +6,7 @@ Only what does not run is removed; whoever wants more ends the run first (lifecy
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -50,10 +50,11 @@ class Removal:
             self._standing.check(Move.REMOVE)
         await asyncio.shield(self.task)
 
-    async def at_end(self) -> None:
-        """With --rm: nothing is recorded first, for the record still says that it runs. A failure is logged."""
+    def at_end(self) -> Awaitable[None]:
+        """With --rm: nothing is recorded first, for the record still says that it runs. The call itself makes the
+        move, before whoever waited for the end can start it again; what it gives is awaited. A failure is logged."""
         self._standing.move(Move.REMOVE)
-        await self.finish()
+        return self.finish()
 
     async def finish(self) -> None:
         """Of what says that it is being removed, an earlier daemon's too. A failure is logged."""

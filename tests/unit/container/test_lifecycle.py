@@ -65,6 +65,23 @@ async def test_rm_leaves_nothing(daemon: Daemon) -> None:
     await daemon.create("true", name="short")
 
 
+async def test_nobody_starts_one_again_that_goes_with_its_end(daemon: Daemon) -> None:
+    id = await daemon.create("true", auto_remove=True)
+    ended = daemon.containers.wait(id, "next-exit")
+
+    async def start_again() -> None:
+        await ended
+        await daemon.containers.start(id)
+
+    again = asyncio.create_task(start_again())
+    removed = daemon.containers.wait(id, "removed")
+    await daemon.containers.start(id)
+    with pytest.raises(Conflict, match="container is marked for removal"):
+        await again
+    await removed
+    assert not daemon.paths.container(id).exists()
+
+
 async def test_a_missing_program_is_told_in_dockers_words(daemon: Daemon) -> None:
     id = await daemon.create("no-such-program")
     with pytest.raises(
