@@ -89,7 +89,11 @@ def test_the_daemons_own_socket_and_its_restart(new_daemon: Callable[[], DaemonP
     docker = Words(daemon)
     with open_place(daemon, DEFAULT) as place:
         inside = docker.sleeper(*place.mounts, "-v", f"{daemon.socket}:/var/run/docker.sock")
-        ask = "printf 'GET /containers/json HTTP/1.0\\r\\n\\r\\n' | /files connect /var/run/docker.sock"
+        # a client that closes its half at once is gone, to the daemon: this one waits for the answer
+        ask = (
+            "rm -f /ask; mkfifo /ask; exec 3<>/ask; printf 'GET /containers/json HTTP/1.0\\r\\n\\r\\n' >&3; "
+            "/files connect /var/run/docker.sock <&3"
+        )
         assert inside in docker.succeed("exec", inside, "sh", "-c", ask)
         docker.succeed("pause", inside)
         docker.succeed("unpause", inside)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -675,6 +677,7 @@ static int join_socket(const char *path)
 		return 1;
 	}
 	if (fork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* what answered has closed: no more is asked */
 		while (move(0, fd))
 			;
 		shutdown(fd, SHUT_WR);
