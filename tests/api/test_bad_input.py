@@ -197,7 +197,7 @@ def test_headers_are_on_everything(daemon: DaemonProcess) -> None:
         ("GET", "/services", 503, "not a swarm manager"),
         ("GET", "/nodes/x", 503, "not a swarm manager"),
         ("POST", "/swarm/leave", 503, "not part of a swarm"),
-        ("POST", "/build?squash=1", 501, "not there yet"),
+        ("POST", "/build?remote=x", 501, "not there yet"),
         ("POST", "/networks/create", 400, "EOF"),
         ("POST", "/insula/bootstrap", 400, "EOF"),
         ("POST", "/insula/pool/fill", 400, "platform"),

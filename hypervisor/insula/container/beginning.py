@@ -21,7 +21,7 @@ from insula.container.file_guest import Handed
 from insula.container.linking import find_linked
 from insula.container.log_attributes import read_attributes
 from insula.container.log_file import LogFile
-from insula.container.mounting import place_mounts
+from insula.container.mounting import note_sockets, place_mounts
 from insula.container.networking import Joined
 from insula.container.parts import Parts
 from insula.container.plan import Choices, make_plan
@@ -84,6 +84,7 @@ async def bring_up(
         await _keep_failure(parts, record, error, error.detail)
         raise
     await joined.join(guest, spec.domainname)
+    note_sockets(guest.record, placed)
     await change(
         status=Status.STARTING, guest=guest.record, boot=choices.boot, main=choices.main, log_base=base,
         leases=joined.leases,

@@ -15,7 +15,7 @@ from insula.container.file_guest import FileGuest
 from insula.container.health_watch import HealthWatch
 from insula.container.log_file import LogFile
 from insula.container.log_options import read_log_options
-from insula.container.mounting import socket_sources
+from insula.container.mounting import sockets_of
 from insula.container.output import Output
 from insula.container.parts import Parts
 from insula.container.post_mortem import KILLED
@@ -47,8 +47,7 @@ class Exiting(Standing):
 
     async def attend(self, session: Session) -> None:
         """What a running guest is to be listened to for, beside its processes, until it is cancelled."""
-        sources = socket_sources(self.record.spec, self.record.mounts)
-        await asyncio.gather(self.watch_ooms(session), carry_sockets(session, sources))
+        await asyncio.gather(self.watch_ooms(session), carry_sockets(session, sockets_of(self.record.guest)))
 
     async def watch_ooms(self, session: Session) -> None:
         """Tells of each strike of the guest's out-of-memory killer, while the main process goes on too."""

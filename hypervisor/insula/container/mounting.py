@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from insula.agent.boot_document import SOCKETS_MAX, Mount, MountKind, socket_mount
 from insula.container.mount_point import MountPoint, in_order, point_of
@@ -29,13 +30,15 @@ Others = Callable[[str], tuple[MountPoint, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A mount point as a machine gets it. share: None for memory of the machine's own."""
+    """A mount point as a machine gets it. share: None for memory of the machine's own; socket: the host's socket that
+    connections to it are carried to, without links."""
 
     point: MountPoint
     mount: Mount
     share: Share | None = None
     fills: bool = False
     """It is a new volume that is to have the image's files."""
+    socket: Path | None = None
 
 
 # -- at create
@@ -145,7 +148,7 @@ async def place_mounts(
             continue
         source = await asyncio.to_thread(_find, point, volume)
         if source.socket is not None:
-            placed.append(Placed(point, socket_mount(point.target, *source.socket)))
+            placed.append(Placed(point, socket_mount(point.target, *source.socket), socket=source.path))
             sockets += 1
             if sockets > SOCKETS_MAX:
                 raise InvalidArgument(f"a container has {SOCKETS_MAX} sockets of the host's at most")
@@ -156,13 +159,18 @@ async def place_mounts(
     return tuple(placed)
 
 
-def socket_sources(spec: ContainerSpec, points: Iterable[MountPoint]) -> dict[int, Path]:
-    """What may be a socket of the host's, by the place that its mount has among those of `place_mounts`."""
-    return {
-        place: Path(point.source)
-        for place, point in enumerate(_all_in_order(spec, points))
-        if point.kind == "bind"
-    }
+SOCKETS = "sockets"
+
+
+def note_sockets(record: dict[str, Any], placed: Iterable[Placed]) -> None:
+    """Puts into a guest's record which of its mounts are sockets of the host's, found at this start: whoever adopts
+    it is to follow no link again, for a guest may have made it."""
+    record[SOCKETS] = {str(place): str(at.socket) for place, at in enumerate(placed) if at.socket is not None}
+
+
+def sockets_of(record: dict[str, Any] | None) -> dict[int, Path]:
+    """By the place that a mount has in the boot document."""
+    return {int(place): Path(path) for place, path in (record or {}).get(SOCKETS, {}).items()}
 
 
 def _all_in_order(spec: ContainerSpec, points: Iterable[MountPoint]) -> list[MountPoint]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from insula.agent.session import Session
 from insula.agent.streams import Process
 from insula.errors import InsulaError, Unavailable
+from insula.volume.source import open_unlinked
 
 CONNECT_SECONDS = 30.0
 END_SECONDS = 10.0
@@ -51,9 +52,9 @@ async def _carry(session: Session, process: Process, source: Path | None) -> Non
 
 
 async def _connect(source: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """By a descriptor: what was looked at is what is connected to, however long its path is. Raises OSError,
-    TimeoutError, Unavailable."""
-    found = await asyncio.to_thread(lambda: os.open(os.path.realpath(source), os.O_PATH | os.O_CLOEXEC))
+    """By a descriptor: what was looked at is what is connected to, however long its path is. No link is followed: the
+    folder may be another mount of the same guest. Raises OSError, TimeoutError, Unavailable."""
+    found = await asyncio.to_thread(open_unlinked, source)
     try:
         if not stat.S_ISSOCK(os.fstat(found).st_mode):
             raise Unavailable("it is no socket any more")

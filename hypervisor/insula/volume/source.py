@@ -16,7 +16,8 @@ from pathlib import Path
 from insula.errors import InvalidArgument, NotImplemented, Unavailable
 
 OPENAT2 = 437  # the same on every architecture
-RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 2, 16
+RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 2, 4, 16
+AT_FDCWD = -100
 PATH_MAX = 4095
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -71,9 +72,17 @@ def _replace(old: int, new: int) -> int:
 
 def _open_below(root: int, below: str) -> int:
     """Raises OSError; the root stays open then."""
-    flags = os.O_PATH | os.O_CLOEXEC
-    how = struct.pack("=QQQ", flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-    path = os.fsencode(below)
+    return _openat2(root, below, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+
+def open_unlinked(path: Path) -> int:
+    """A descriptor (O_PATH) of what an absolute path names if no part of it is a link. Blocking. Raises OSError."""
+    return _openat2(AT_FDCWD, str(path), RESOLVE_NO_SYMLINKS)
+
+
+def _openat2(root: int, name: str, resolve: int) -> int:
+    how = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, resolve)
+    path = os.fsencode(name)
     if len(path) > PATH_MAX:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     found = int(libc.syscall(ctypes.c_long(OPENAT2), root, path, how, ctypes.c_size_t(len(how))))

@@ -54,12 +54,16 @@ async def test_it_is_carried_to_the_socket_of_its_mount(tmp_path: Path) -> None:
         assert await guest.hear() == Release(FIRST)
 
 
-@pytest.mark.parametrize("mount", [1, 2, 9])
+@pytest.mark.parametrize("mount", [1, 2, 3, 4, 9])
 async def test_what_cannot_be_connected_to_is_cut(tmp_path: Path, mount: int) -> None:
-    """A plain file, nothing at all, no such mount."""
+    """A plain file, nothing at all, a link to a socket and one to its folder, which a guest may have made; no such
+    mount."""
     (tmp_path / "file").write_text("")
-    sources = {1: tmp_path / "file", 2: tmp_path / "nothing"}
-    async with greeted() as (guest, session), carrying(session, sources):
+    (tmp_path / "link").symlink_to(tmp_path / "s")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    names = ("file", "nothing", "link", "folder/s")
+    sources = {place: tmp_path / name for place, name in enumerate(names, 1)}
+    async with greeted() as (guest, session), echo(tmp_path / "s"), carrying(session, sources):
         guest.say(Connected(FIRST, mount))
         cut = await guest.answer()
         assert isinstance(cut, Signal) and cut.process == FIRST
