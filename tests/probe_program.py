@@ -1,5 +1,5 @@
 """Static programs that tests run where they cannot look: `probe`, with verbs, in a jail or as a layer in a guest; and
-`server`, behind a published port; `files`, in a mount."""
+`server`, behind a published port; `connect`, at a mounted socket."""
 
 import functools
 import hashlib
@@ -26,8 +26,8 @@ def server(platform: str) -> Path:
     return _compiled("server", platform)
 
 
-def files(platform: str) -> Path:
-    return _compiled("files", platform)
+def connect(platform: str) -> Path:
+    return _compiled("connect", platform)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from words import BOTH, BOTH_NEW, Words
 
 from boot_paths import DEFAULT, PLATFORMS, make_folder
 from daemon_fixture import DaemonProcess
-from probe_program import files
+from probe_program import connect
 
 pytestmark = [pytest.mark.boot]
 
@@ -32,10 +32,10 @@ class Place:
 
     def __init__(self, folder: Path, owner: int, platform: str) -> None:
         self.folder, self.owner = folder, owner
-        shutil.copy(files(platform), folder / "files")
-        for path in (folder, folder / "files"):
+        shutil.copy(connect(platform), folder / "connect")
+        for path in (folder, folder / "connect"):
             os.chown(path, owner, owner)
-        self.mounts = ("--platform", platform, "-v", f"{folder / 'files'}:/files:ro")
+        self.mounts = ("--platform", platform, "-v", f"{folder / 'connect'}:/connect:ro")
 
     @contextmanager
     def listening(self, path: Path) -> Iterator[None]:
@@ -72,13 +72,11 @@ def test_a_socket_of_the_hosts(docker: Words, platform: str) -> None:
         os.chown(path.parent, place.owner, place.owner)
         with contextlib.chdir(path.parent), place.listening(Path("socket")):
             words = (*place.mounts, "-v", f"{path}:/run/s/echo:ro", "busybox", "sh", "-c")
-            said = docker.run(
-                *words, "stat -c '%F %a %u' /run/s/echo; echo hello | /files connect /run/s/echo"
-            )
+            said = docker.run(*words, "stat -c '%F %a %u' /run/s/echo; echo hello | /connect /run/s/echo")
             assert said.splitlines() == [f"socket 660 {place.owner}", "6", "hello"]
-            many = "for i in 1 2 3 4 5 6 7 8 9; do (echo $i | /files connect /run/s/echo) & done; wait"
+            many = "for i in 1 2 3 4 5 6 7 8 9; do (echo $i | /connect /run/s/echo) & done; wait"
             assert sorted("".join(docker.run(*words, many).split())) == sorted("123456789" + 9 * "2")
-            large = "head -c 3000000 /dev/zero | /files connect /run/s/echo | wc -c"
+            large = "head -c 3000000 /dev/zero | /connect /run/s/echo | wc -c"
             assert docker.run(*words, large).strip() == str(3_000_000 + 8)
 
 
@@ -92,7 +90,7 @@ def test_the_daemons_own_socket_and_its_restart(new_daemon: Callable[[], DaemonP
         # a client that closes its half at once is gone, to the daemon: this one waits for the answer
         ask = (
             "rm -f /ask; mkfifo /ask; exec 3<>/ask; printf 'GET /containers/json HTTP/1.0\\r\\n\\r\\n' >&3; "
-            "/files connect /var/run/docker.sock <&3"
+            "/connect /var/run/docker.sock <&3"
         )
         assert inside in docker.succeed("exec", inside, "sh", "-c", ask)
         docker.succeed("pause", inside)
@@ -109,7 +107,7 @@ def test_a_socket_that_nobody_listens_at_any_more_says_nothing(docker: Words) ->
         path = place.folder / "socket"
         with place.listening(path):
             id = docker.sleeper(*place.mounts, "-v", f"{path}:/s")
-            ask = ("exec", id, "sh", "-c", "echo x | /files connect /s; true")
+            ask = ("exec", id, "sh", "-c", "echo x | /connect /s; true")
             assert docker.succeed(*ask).split() == ["2", "x"]
         assert docker.succeed(*ask) == ""
         path.symlink_to("/etc/passwd")
