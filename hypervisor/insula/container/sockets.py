@@ -15,13 +15,12 @@ from pathlib import Path
 
 from insula.agent.session import Session
 from insula.agent.streams import Process
+from insula.container.trees import end_process
 from insula.errors import InsulaError, Unavailable
 from insula.volume.source import open_unlinked
 
 CONNECT_SECONDS = 30.0
-END_SECONDS = 10.0
 PIECE = 1 << 15
-SIGKILL = 9
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ async def _carry(session: Session, process: Process, source: Path | None) -> Non
     except (InsulaError, OSError, TimeoutError) as error:
         log.info("a connection to %s: %s", source, error)
     finally:
-        await asyncio.shield(_end(session, process))
+        await asyncio.shield(end_process(session, process))
 
 
 async def _connect(source: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -95,16 +94,3 @@ async def _take_up(process: Process, writer: asyncio.StreamWriter) -> None:
         process.acknowledge(chunk.stream, chunk.offset + len(chunk.data))
     with suppress(OSError):  # whoever listened has closed
         writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
-
-
-async def _end(session: Session, process: Process) -> None:
-    """The guest forgets it; what it does not forget in time ends with its session."""
-    with suppress(InsulaError, TimeoutError):
-        async with asyncio.timeout(END_SECONDS):
-            if not process.ended:
-                with suppress(InsulaError):  # it has ended meanwhile
-                    await session.signal(process.number, SIGKILL)
-            async for chunk in process:
-                process.acknowledge(chunk.stream, chunk.offset + len(chunk.data))
-            await process.exit()
-            session.release(process.number)

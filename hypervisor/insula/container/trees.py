@@ -62,7 +62,14 @@ async def _finish(session: Session, starting: asyncio.Future[Process]) -> None:
     """What cannot be ended in time ends with its session or its container."""
     with suppress(InsulaError, TimeoutError):
         async with asyncio.timeout(END_SECONDS):
-            process = await starting
+            await end_process(session, await starting)
+
+
+async def end_process(session: Session, process: Process) -> None:
+    """Kills a process that nobody reads any more and has the guest forget it. What it does not end in time ends with
+    its session. Raises nothing but a cancellation."""
+    with suppress(InsulaError, TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
             if not process.ended:
                 with suppress(InsulaError):  # it has ended meanwhile
                     await session.signal(process.number, SIGKILL)
