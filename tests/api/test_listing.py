@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -153,3 +154,25 @@ async def test_an_image_s_name_is_shown_while_it_means_that_image(plain: PlainEn
     plain.daemon.images.config = StillImages(Cmd=["other"]).config
     assert images.id != before
     assert (await plain.docker("ps", "-a", "--format", "{{.Image}}")).out.decode().strip() in before
+
+
+async def test_an_entry_of_what_lies_still_follows_its_changes(plain: PlainEngine) -> None:
+    """The entries are kept as text: a version of the API, a name or an end must not be those of the look before."""
+    raw_host_config = {"Annotations": {"a": "b"}}
+    id = await plain.daemon.create("true", name="made", raw_host_config=raw_host_config)
+
+    async def entry(version: str) -> dict[str, Any]:
+        status, body = await plain.ask(f"/v{version}/containers/json?all=1")
+        assert status == 200
+        (found,) = json.loads(body)
+        return dict(found)
+
+    new, old = await entry("1.51"), await entry("1.24")
+    assert new["HostConfig"]["Annotations"] == {"a": "b"}
+    assert "Annotations" not in old["HostConfig"]
+    await plain.daemon.containers.rename(id, "other")
+    assert (await entry("1.51"))["Names"] == ["/other"]
+    await plain.daemon.containers.start(id)
+    await plain.daemon.containers.wait(id)
+    ended = await entry("1.51")
+    assert (ended["State"], ended["Status"][:10]) == ("exited", "Exited (0)")

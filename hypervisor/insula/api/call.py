@@ -105,8 +105,17 @@ class Call:
 
 
 def json_response(document: Any, status: int = 200) -> Response:
-    """Docker's clients compare the content type as a string: no charset."""
-    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
+    return text_response(json_text(document), status)
+
+
+def json_text(document: Any) -> str:
+    """JSON without blanks."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def text_response(text: str, status: int = 200) -> Response:
+    """An answer that is JSON already. Docker's clients compare the content type as a string: no charset."""
+    body = text.encode(errors="replace") + b"\n"
     return Response(body=body, status=status, headers={"Content-Type": JSON_TYPE})
 
 

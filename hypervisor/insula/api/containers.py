@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 from aiohttp.web import StreamResponse
 
 from insula.api import checkpoints
-from insula.api.call import Call
+from insula.api.call import Call, text_response
 from insula.api.decode import decode_container, decode_size
 from insula.api.detach import DetachKeys
 from insula.api.encode import encode_inspect
@@ -23,7 +23,7 @@ from insula.errors import InvalidArgument
 
 
 async def list_(call: Call) -> StreamResponse:
-    return call.json(await list_containers(call))
+    return text_response(await list_containers(call))
 
 
 async def create(call: Call) -> StreamResponse:

@@ -173,8 +173,9 @@ def encode_mount(point: MountPoint) -> dict[str, Any]:
 # -- list
 
 
-def encode_listed(view: ContainerView, image: str, version: Version, now_ns: int) -> dict[str, Any]:
-    """One entry of `GET /containers/json`. image: its image's name as it is now."""
+def encode_listed(view: ContainerView, image: str, version: Version) -> dict[str, Any]:
+    """One entry of `GET /containers/json`, but for its Status, which changes by the clock. image: its image's name as
+    it is now."""
     document: dict[str, Any] = {
         "Id": view.id,
         "Names": [f"/{view.name}"],
@@ -185,7 +186,6 @@ def encode_listed(view: ContainerView, image: str, version: Version, now_ns: int
         "Ports": list_ports(view),
         "Labels": view.settings.labels,
         "State": view.state.status,
-        "Status": status_text(view.state, now_ns),
         "HostConfig": {"NetworkMode": view.spec.network_mode or "default"},
         "NetworkSettings": {"Networks": encode_endpoints(view)},
         "Mounts": encode_mounts(view),

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from insula.api.call import Call
-from insula.api.encode import encode_listed
+from insula.api.call import Call, json_text
+from insula.api.encode import encode_listed, status_text
 from insula.api.engine import Engine
 from insula.api.filters import Filters
 from insula.api.listing_filters import make_test
@@ -14,13 +15,36 @@ from insula.container.view import ContainerView
 from insula.errors import InvalidArgument, NotFound
 
 
-async def list_containers(call: Call) -> list[dict[str, Any]]:
-    """Raises InvalidArgument, NotFound (before, since)."""
+async def list_containers(call: Call) -> str:
+    """The answer's JSON. Raises InvalidArgument, NotFound (before, since)."""
     filters, limit = call.filters(), call.integer("limit", 0) or 0
     views = choose(call.engine, filters, everything=call.flag("all") or limit > 0)
     if limit > 0:
         views = views[:limit]
-    return await encode_views(call.engine, views, call.version, sizes=call.flag("size"))
+    now, names = time.time_ns(), ImageNames(call.engine)
+    lasting = [lasting_text(view, names.shown(view), call.version) for view in views]
+    passing: list[dict[str, Any]] = [{"Status": status_text(view.state, now)} for view in views]
+    if call.flag("size"):
+        sizes = await measure_all(call.engine, views, names)
+        passing = [one | more for one, more in zip(passing, sizes, strict=True)]
+    return "[" + ",".join(map(joined, lasting, passing)) + "]"
+
+
+_LASTING: WeakKeyDictionary[ContainerView, tuple[tuple[str, Version], str]] = WeakKeyDictionary()
+"""What was said of a view the last time. A container that lies still has the same view each time it is listed."""
+
+
+def lasting_text(view: ContainerView, image: str, version: Version) -> str:
+    """One entry's JSON, but for what changes by itself: a thousand of these take longer to make than to send."""
+    kept = _LASTING.get(view)
+    if kept is None or kept[0] != (image, version):
+        kept = _LASTING[view] = (image, version), json_text(encode_listed(view, image, version))
+    return kept[1]
+
+
+def joined(text: str, document: dict[str, Any]) -> str:
+    """One JSON object, of another's text and what is to be in it too; neither is empty."""
+    return f"{text[:-1]},{json_text(document)[1:]}"
 
 
 def choose(engine: Engine, filters: Filters, everything: bool) -> list[ContainerView]:
@@ -63,22 +87,28 @@ def find_ancestors(engine: Engine, references: Sequence[str]) -> frozenset[str]:
 
 
 async def encode_views(
-    engine: Engine, views: Sequence[ContainerView], version: Version, *, sizes: bool
+    engine: Engine, views: Sequence[ContainerView], version: Version
 ) -> list[dict[str, Any]]:
-    """The entries of a list. sizes: with those of the containers' files."""
+    """The entries of a list, with the sizes of the containers' files."""
     now, names = time.time_ns(), ImageNames(engine)
-    found = [encode_listed(view, names.shown(view), version, now) for view in views]
-    if sizes:
-        written = await engine.containers.sizes([view.id for view in views])
-        for view, document in zip(views, found, strict=True):
-            document |= encode_sizes(written[view.id], names.size(view))
-    return found
+    sizes = await measure_all(engine, views, names)
+    return [
+        encode_listed(view, names.shown(view), version) | {"Status": status_text(view.state, now)} | size
+        for view, size in zip(views, sizes, strict=True)
+    ]
+
+
+async def measure_all(
+    engine: Engine, views: Sequence[ContainerView], names: "ImageNames"
+) -> list[dict[str, int]]:
+    """What is said of the sizes of each one's files."""
+    written = await engine.containers.sizes([view.id for view in views])
+    return [encode_sizes(written[view.id], names.size(view)) for view in views]
 
 
 async def measure(engine: Engine, view: ContainerView) -> dict[str, int]:
     """What inspect says of the sizes of one container's files."""
-    written = await engine.containers.sizes([view.id])
-    return encode_sizes(written[view.id], ImageNames(engine).size(view))
+    return (await measure_all(engine, [view], ImageNames(engine)))[0]
 
 
 def encode_sizes(written: int, image: int) -> dict[str, int]:

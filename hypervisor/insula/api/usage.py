@@ -28,7 +28,7 @@ async def system_df(call: Call) -> StreamResponse:
         document |= await measure_images(call)
     if "container" in wanted:
         views = call.engine.containers.list()
-        document["Containers"] = await encode_views(call.engine, views, call.version, sizes=True)
+        document["Containers"] = await encode_views(call.engine, views, call.version)
     if "volume" in wanted:
         document["Volumes"] = await measure_volumes(call)
     if "build-cache" in wanted:

@@ -41,20 +41,15 @@ from insula.container.view import (
     ContainerView,
     Created,
     ExecView,
+    Views,
     WaitCondition,
     WaitResult,
-    view_container,
     view_exec,
 )
 from insula.container.warnings import warnings_of
 from insula.container.writable import WritableDisks
 from insula.database import Database
-from insula.errors import (
-    Conflict,
-    InvalidArgument,
-    NotFound,
-    NotImplemented,
-)
+from insula.errors import Conflict, InvalidArgument, NotFound, NotImplemented
 from insula.events import Event, EventBus
 from insula.guest.guests import Guests
 from insula.image.store import ImageStore
@@ -88,6 +83,7 @@ class Containers:
         shared = (networks, volumes, disks, self._registry, log_limits, rest)
         self._parts = Parts(paths, database, events, images, guests, *shared)
         volumes.users = self._users_of
+        self._views = Views(paths)
         self._pruning = False
 
     @property
@@ -116,12 +112,12 @@ class Containers:
 
     def list(self) -> tuple[ContainerView, ...]:
         """All containers, newest first."""
-        views = [view_container(container, self._parts.paths) for container in self._registry]
+        views = map(self._views.of, self._registry)
         return tuple(sorted(views, key=lambda view: view.created_ns, reverse=True))
 
     def inspect(self, reference: str) -> ContainerView:
         """Raises NotFound, InvalidArgument (ambiguous)."""
-        return view_container(self._registry.find(reference), self._parts.paths)
+        return self._views.of(self._registry.find(reference))
 
     def images_in_use(self) -> frozenset[str]:
         """The ids of the images that containers, running or not, stand on."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from insula.agent.process_table import ContainerProcess as ContainerProcess
 from insula.agent.process_table import ProcessTable as ProcessTable
@@ -12,6 +13,7 @@ from insula.container.leases import NO_LEASES, Leases
 from insula.container.lifecycle import Container
 from insula.container.linking import shown_links
 from insula.container.mount_point import MountPoint as MountPoint
+from insula.container.record import Record
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec, ExecSpec
 from insula.container.state import Status
@@ -52,10 +54,11 @@ class StateView:
     health: Health | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ContainerView:
-    """One container. name: without the slash; image: as it was asked for; settings: image and request merged;
-    log_path: of the json-file driver alone, as with Docker; origin: where its machine came from ('pool',
+    """One container, equal to itself only: while nothing changes it may be the same object each time, so that what is
+    made of it can be kept by it. name: without the slash; image: as it was asked for; settings: image and request
+    merged; log_path: of the json-file driver alone, as with Docker; origin: where its machine came from ('pool',
     'template', 'cold'), empty if it does not run; links: of the default network, as inspect has them."""
 
     id: str
@@ -91,8 +94,38 @@ class ExecView:
     can_remove: bool = False
 
 
-def view_container(container: Container, paths: Paths) -> ContainerView:
-    """How it stands now."""
+class Views:
+    """The views of containers. Most containers of a long list lie still, and what is said of one that does is made
+    once: it is the same object each time it is asked for."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._kept: WeakKeyDictionary[Container, tuple[Record, ContainerView]] = WeakKeyDictionary()
+
+    def of(self, container: Container) -> ContainerView:
+        """How it stands now."""
+        if not lies_still(container):
+            return make_view(container, self._paths)
+        kept = self._kept.get(container)
+        if kept is None or kept[0] is not container.record:
+            kept = self._kept[container] = container.record, make_view(container, self._paths)
+        return kept[1]
+
+
+def lies_still(container: Container) -> bool:
+    """Whether a container's record alone says how it stands: no machine, nothing under way, no file that may go, no
+    names of others."""
+    record, exit = container.record, container.record.exit
+    return (
+        container.status in (Status.CREATED, Status.EXITED)
+        and container.status is record.status
+        and container.guest is None
+        and not (record.links or exit.error or exit.by_machine or container.execs.running_ids())
+    )
+
+
+def make_view(container: Container, paths: Paths) -> ContainerView:
+    """How it stands now, looked up anew."""
     record, guest, exit = container.record, container.guest, container.record.exit
     status = shown_status(container)
     return ContainerView(

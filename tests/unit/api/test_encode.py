@@ -123,12 +123,12 @@ def test_fields_come_with_their_version() -> None:
     assert "ImageManifestDescriptor" in encode_inspect(view(), (1, 48))
     assert "ImageManifestDescriptor" not in encode_inspect(view(), (1, 47))
     annotated = view(raw_host_config={"Annotations": {"a": "b"}})
-    assert encode_listed(annotated, "busybox", (1, 46), NOW)["HostConfig"]["Annotations"] == {"a": "b"}
-    assert "Annotations" not in encode_listed(annotated, "busybox", (1, 45), NOW)["HostConfig"]
+    assert encode_listed(annotated, "busybox", (1, 46))["HostConfig"]["Annotations"] == {"a": "b"}
+    assert "Annotations" not in encode_listed(annotated, "busybox", (1, 45))["HostConfig"]
 
 
 def test_the_list_quotes_words_with_spaces() -> None:
-    shown = encode_listed(view(), "busybox", (1, 51), NOW)
+    shown = encode_listed(view(), "busybox", (1, 51))
     assert shown["Command"] == "sh -c 'a b'"
     assert shown["Names"] == ["/web"]
     assert shown["Created"] == 1_700_000_000

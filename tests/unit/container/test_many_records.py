@@ -1,5 +1,5 @@
 """A daemon on many records: what its start does with files, and a list with records, must not grow with them (or not
-by their square)."""
+by their square, or be made anew for those that lie still)."""
 
 import sys
 from collections.abc import Iterator
@@ -67,3 +67,20 @@ async def test_a_list_goes_through_the_records_once(daemon: Daemon, monkeypatch:
     monkeypatch.setattr(Registry, "__iter__", counted)
     assert len(daemon.containers.list()) == 10
     assert passes == 1
+
+
+async def test_what_lies_still_is_seen_once(daemon: Daemon) -> None:
+    """The same view until something of it changes, and another for each look at what runs."""
+    still = await daemon.create("true", name="still")
+    first = daemon.containers.inspect(still)
+    assert daemon.containers.list() == (first,)
+    await daemon.containers.rename(still, "renamed")
+    second = daemon.containers.inspect(still)
+    assert (first.name, second.name) == ("still", "renamed")
+    await daemon.containers.start(still)
+    await daemon.containers.wait(still)
+    ended = daemon.containers.inspect(still)
+    assert (second.state.status, ended.state.status) == ("created", "exited")
+    assert daemon.containers.inspect(still) is ended
+    running = await daemon.start("sleep", "100")
+    assert daemon.containers.inspect(running) is not daemon.containers.inspect(running)
