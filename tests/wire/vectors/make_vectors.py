@@ -467,8 +467,8 @@ def bad_documents():
          boot(plain_boot(1, plain_process(1, "a"), limits=plain_limits(io=full_limits()["io"][:1] * 17)))),
         ("root kind 2", "boot", boot(plain_boot(1, plain_process(1, "true"), root=2))),
         ("writable kind 2", "boot", boot(plain_boot(1, plain_process(1, "a"), writable={"kind": 2, "index": 0}))),
-        ("mount kind 5", "boot", boot(plain_boot(1, plain_process(1, "a"), mounts=[
-            {"kind": 5, "source": "", "target": "/m", "flags": 0, "data": ""}]))),
+        ("mount kind 255", "boot", boot(plain_boot(1, plain_process(1, "a"), mounts=[
+            {"kind": 255, "source": "", "target": "/m", "flags": 0, "data": ""}]))),
         ("file of 65537 bytes", "boot", boot(plain_boot(1, plain_process(1, "a"), files=[
             {"path": "/f", "mode": 0o644, "content": "00" * 65537}]))),
         ("link name of 16 bytes", "boot", boot(plain_boot(1, plain_process(1, "a"), links=[
