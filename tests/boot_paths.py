@@ -40,11 +40,6 @@ MACHINES = {name: find_platform(name).hosts[0] for name in PLATFORMS}
 """What `uname -m` says there."""
 
 
-def origin(platform: str, way: str) -> str:
-    """Where a guest comes from that should come that way: there may be no clones of the platform."""
-    return way if way != "template" or find_platform(platform).clones else "cold"
-
-
 def is_running(pid: int) -> bool:
     """Whether a process is alive: one that is dead, but not yet reaped by its parent (an orphan's is the host's init),
     is not."""

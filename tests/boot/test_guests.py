@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from guest_fixture import NO_POOL, boot, document, make_paths, open_guests, read, request, start
 
-from boot_paths import DEFAULT, MACHINES, PLATFORMS, fresh_run, is_running, origin, provisioned_home
+from boot_paths import DEFAULT, MACHINES, PLATFORMS, fresh_run, is_running, provisioned_home
 from insula.agent.limits import Limits
 from insula.config import Config
 from insula.errors import InvalidArgument, NotFound, Unavailable
@@ -49,7 +49,7 @@ async def test_a_container_runs(platform: str, way: str, home: Path, disk: Path)
             if way == "pool":
                 assert await guests.fill(platform) == 1
             async with guests.open(request(platform, writable=disk, fresh=way == "cold")) as guest:
-                assert guest.origin == origin(platform, way)
+                assert guest.origin == way
                 seen = await boot(guest, "identity", writable=0)
                 written = await boot(guest, "make", "/kept", writable=0)
                 kept = await boot(guest, "look", "/kept", writable=0)

@@ -198,10 +198,8 @@ class Forge:
     async def start(
         self, spec: MachineSpec, *, fresh: bool = False, warm: bool = False
     ) -> AsyncIterator[Started]:
-        """A guest of this shape: a clone, or (fresh, or where there are no clones) a boot of its own. warm: rehearsed
-        before it is given."""
-        cold = fresh or not spec.platform.clones
-        opened = self._boot(spec, BOOT_TIMEOUT) if cold else self._clone(spec, await self.template(spec))
+        """A guest of this shape: a clone, or (fresh) a boot of its own. warm: rehearsed before it is given."""
+        opened = self._boot(spec, BOOT_TIMEOUT) if fresh else self._clone(spec, await self.template(spec))
         async with opened as started:
             await started.session.identity(time.time_ns(), secrets.token_bytes(ENTROPY_BYTES))
             if warm:

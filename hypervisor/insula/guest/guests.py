@@ -100,7 +100,7 @@ class Guests:
     async def _start(
         self, spec: MachineSpec, request: GuestRequest, held: AsyncExitStack
     ) -> tuple[Started, Origin]:
-        if request.fresh or not spec.platform.clones:
+        if request.fresh:
             return await held.enter_async_context(self.forge.start(spec, fresh=True)), "cold"
         try:
             return await held.enter_async_context(self.forge.start(spec)), "template"

@@ -39,8 +39,7 @@ class Platform:
     """One row of the table.
 
     debian: Debian's name of the architecture; hosts: `uname -m` of hosts whose KVM may serve it, the first its own
-    guests'; packages: what brings its QEMU; memory_limit: MiB that its machines can have at most; clones: whether a
-    machine goes on from another's saved state."""
+    guests'; packages: what brings its QEMU; memory_limit: MiB that its machines can have at most."""
 
     name: str
     debian: str
@@ -57,7 +56,6 @@ class Platform:
     firmware: tuple[str, ...]
     memory_limit: int
     decompress_kernel: bool
-    clones: bool
     stub_kernel_in_clones: bool
     modules: tuple[str, ...]
     tcg: Tuning
@@ -127,7 +125,6 @@ def _row(name: str, row: dict[str, Any], common: dict[str, Any], bus: Bus) -> Pl
         firmware=tuple(row["firmware"]),
         memory_limit=row.get("memory_limit", common["memory_limit"]),
         decompress_kernel=row["decompress_kernel"],
-        clones=row.get("clones", True),
         stub_kernel_in_clones=row["stub_kernel_in_clones"],
         modules=(*bus.modules, *common["modules"]),
         tcg=tuning("tcg", common["command_line_tcg"]),
