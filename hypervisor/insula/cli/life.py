@@ -21,7 +21,11 @@ def ask_each(call: Call, act: str, query: Query, notice: str) -> int:
 
 def grace(call: Call) -> Query:
     options = call.options
-    return {"t": options.number("time"), "signal": options.text("signal") or None}
+    seconds = options.number("timeout")
+    return {
+        "t": options.number("time") if seconds is None else seconds,
+        "signal": options.text("signal") or None,
+    }
 
 
 def stop(call: Call) -> int:
@@ -84,15 +88,18 @@ def rename(call: Call) -> int:
 
 
 SIGNAL = Flag("signal", "s", TEXT, "Signal to send")
-TIME = Flag("time", "t", NUMBER, "Seconds to wait before SIGKILL (-1: for ever)")
+TIMES = (
+    Flag("timeout", "t", NUMBER, "Seconds to wait before SIGKILL (-1: for ever)"),
+    Flag("time", "", NUMBER, "The same, as it was called before Docker 28"),
+)
 CHANGES = frozenset({
     "blkio-weight", "cpu-period", "cpu-quota", "cpu-shares", "cpus", "cpuset-cpus", "cpuset-mems", "memory",
     "memory-reservation", "memory-swap", "pids-limit", "restart",
 })  # fmt: skip
 CONTAINERS = "CONTAINER [CONTAINER...]"
 VERBS = {
-    "stop": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Stop running containers", stop, (SIGNAL, TIME), least=1),
-    "restart": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Restart containers", restart, (SIGNAL, TIME), least=1),
+    "stop": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Stop running containers", stop, (SIGNAL, *TIMES), least=1),
+    "restart": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Restart containers", restart, (SIGNAL, *TIMES), least=1),
     "kill": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Kill running containers", kill, (SIGNAL,), least=1),
     "rm": Verb("[OPTIONS] CONTAINER [CONTAINER...]", "Remove containers", remove,
                (Flag("force", "f", BOOL, "Kill it if it runs"),

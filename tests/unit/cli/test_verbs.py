@@ -135,6 +135,13 @@ async def test_stop_kill_rename_and_rm(real: Any) -> None:
     assert (await real.insula("rm", "nobody")).status == 1
 
 
+@pytest.mark.parametrize("flags", [("-t", "0"), ("--timeout", "0"), ("--time", "0")])
+async def test_the_time_to_stop_has_two_names(real: Any, flags: tuple[str, ...]) -> None:
+    await start(real, "deaf", "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    assert (await real.insula("stop", *flags, "deaf")).out == "deaf\n"
+    assert (await real.insula("wait", "deaf")).out == "137\n"
+
+
 async def test_events_of_the_past(real: Any) -> None:
     await real.insula("run", "--rm", "--network", "none", "--name", "bob", "test", "true")
     seen = await real.insula("events", "--since", "10m", "--until", "0s", "--format", "{{.Action}}")
