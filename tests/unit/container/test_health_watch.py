@@ -131,6 +131,22 @@ async def test_the_end_of_the_run_ends_the_checks(daemon: Daemon) -> None:
     await waiting
 
 
+async def test_checks_rest_while_it_is_paused(daemon: Daemon) -> None:
+    id = await started(daemon, shell("true"), "health_status: healthy")
+    await daemon.containers.pause(id)
+    before = daemon.actions(id)
+    await started(daemon, shell("true"), *["exec_die"] * 5)  # another is probed so often meanwhile
+    assert daemon.actions(id) == before
+    view, _ = look(daemon, id)
+    assert (
+        view.state.health is not None and view.state.health.status is HealthStatus.UNHEALTHY
+    )  # as in Docker
+    waiting = asyncio.create_task(until(daemon, id, "unpause", "exec_die", "health_status: healthy"))
+    await asyncio.sleep(0)
+    await daemon.containers.unpause(id)
+    await waiting
+
+
 async def test_a_stop_in_the_middle_of_a_probe_is_not_held_up_by_it(daemon: Daemon) -> None:
     id = await started(daemon, shell("exec sleep 1000"), "exec_start: /bin/sh -c exec sleep 1000")
     async with asyncio.timeout(SECONDS):
