@@ -1,11 +1,15 @@
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from plain_daemon import SECONDS, Daemon
+from plain_guests import PlainGuest
 
 from insula.container.state import Status
-from insula.errors import Conflict, InvalidArgument, NotFound, NotModified
+from insula.errors import Conflict, InvalidArgument, NotFound, NotModified, Unavailable
+from insula.guest.request import GuestRequest
 
 
 async def test_a_run_gives_its_output_and_its_exit_code(daemon: Daemon) -> None:
@@ -106,6 +110,29 @@ async def test_a_failed_start_with_rm_is_removed(daemon: Daemon) -> None:
         await daemon.containers.start(id)
     with pytest.raises(NotFound):
         daemon.containers.inspect(id)
+
+
+async def test_what_a_failed_machine_left_is_kept_and_named(daemon: Daemon) -> None:
+    """Arguments, console and QEMU's words: in a file that inspect and the message name, until the next good start."""
+    id = await daemon.create("true")
+    opens, daemon.guests.open = daemon.guests.open, refuse_machine  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="QEMU did not start: no memory") as caught:
+        await daemon.containers.start(id)
+    view = daemon.containers.inspect(id)
+    assert view.failed_start is not None
+    assert str(view.failed_start) in caught.value.hint
+    assert view.failed_start.read_text() == "QEMU did not start: no memory\n\ncommand: qemu\nconsole: nothing"
+    assert view.state.error.startswith("QEMU did not start: no memory")
+    daemon.guests.open = opens  # type: ignore[method-assign]
+    await daemon.containers.start(id)
+    await daemon.containers.wait(id)
+    assert daemon.containers.inspect(id).failed_start is None
+
+
+@asynccontextmanager
+async def refuse_machine(request: GuestRequest) -> AsyncIterator[PlainGuest]:
+    raise Unavailable("QEMU did not start: no memory", detail="command: qemu\nconsole: nothing")
+    yield
 
 
 async def test_a_signal_is_an_exit_of_128_and_its_number(daemon: Daemon) -> None:
