@@ -1,6 +1,6 @@
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -179,6 +179,26 @@ async def test_start_twice_is_not_modified(daemon: Daemon) -> None:
     with pytest.raises(NotFound):
         daemon.containers.inspect(id)
     assert not daemon.paths.container(id).exists()
+
+
+async def test_of_those_who_ask_at_the_same_instant_one_wins(daemon: Daemon) -> None:
+    containers = daemon.containers
+    id = await daemon.create("sleep", "1000")
+
+    async def ask_thrice(ask: Callable[[], Awaitable[object]]) -> list[str]:
+        answers = await asyncio.gather(*(ask() for _ in range(3)), return_exceptions=True)
+        return sorted("done" if isinstance(a, (tuple, type(None))) else type(a).__name__ for a in answers)
+
+    assert await ask_thrice(lambda: containers.start(id)) == ["NotModified", "NotModified", "done"]
+    assert daemon.actions(id).count("start") == 1
+    assert await ask_thrice(lambda: containers.pause(id)) == ["Conflict", "Conflict", "done"]
+    assert await ask_thrice(lambda: containers.unpause(id)) == ["Conflict", "Conflict", "done"]
+    stopped = await ask_thrice(lambda: containers.stop(id, timeout=0))
+    assert set(stopped) <= {"done", "NotModified"} and "done" in stopped
+    assert daemon.actions(id).count("die") == 1
+    removed = await ask_thrice(lambda: containers.remove(id))
+    assert removed.count("done") == 1 and set(removed) <= {"done", "Conflict", "NotFound"}
+    assert daemon.actions(id).count("destroy") == 1
 
 
 async def test_restart(daemon: Daemon) -> None:
