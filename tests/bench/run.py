@@ -3,7 +3,7 @@
 Starts a daemon of its own with a state root of its own, beside podman (runc, overlay, no network) with a store of its
 own, both running the same busybox. Nothing else should run on the host meanwhile. Usage: run.py [SECTION …], sections:
 start, burst, template, exec, memory, loop, many, records, network (network.py), build (classic.py), health (ten
-minutes; health.py).
+minutes; health.py); platforms (platforms.py) only when it is named, for it needs QEMU for all of them.
 Writes build-out/bench.json.
 """
 
@@ -26,6 +26,7 @@ from typing import Any
 import classic
 import health as checks
 import network as networks
+import platforms as further
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
@@ -422,17 +423,24 @@ def build(daemon: Daemon, podman: Podman) -> dict[str, Any]:
     return classic.measure(daemon, timed, interleaved)
 
 
+def platforms(daemon: Daemon, podman: Podman) -> dict[str, Any]:
+    """Start times on further platforms (platforms.py)."""
+    home = daemon.home.parent / "platforms"
+    return further.measure(lambda config: Daemon(home, config), str(BIN / "insula"))
+
+
 SECTIONS = {
     "start": start, "burst": burst, "template": template, "exec": exec_, "memory": memory, "loop": loop, "many": many,
     "records": records,
     "network": network,
     "build": build,
     "health": health,
+    "platforms": platforms,
 }  # fmt: skip
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or list(SECTIONS)
+    wanted = sys.argv[1:] or [name for name in SECTIONS if name != "platforms"]
     home = Path(tempfile.mkdtemp(prefix="insula-bench-", dir="/tmp"))
     home.chmod(0o711)
     daemon = Daemon(home / "main")
