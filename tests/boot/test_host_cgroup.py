@@ -14,10 +14,10 @@ pytestmark = [pytest.mark.boot, pytest.mark.amd64]
 SOURCE = Path(__file__).resolve().parents[2] / "hypervisor" / "insula"
 
 SCRIPT = """
-import subprocess, sys
+import re, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, "/opt")
-from insula.machine import host_cgroup
+from insula.machine import host_cgroup, host_oom
 from insula.errors import Unavailable
 from insula.machine.spec import Weights
 
@@ -45,11 +45,14 @@ host_cgroup.weigh_cgroup(machine / "cgroup", Weights(cpu=33, io=44))
 print("weights:", (folder / "cpu.weight").read_text().strip())
 host_cgroup.weigh_cgroup(machine / "cgroup", Weights())
 print("weights:", (folder / "cpu.weight").read_text().strip())
+print("well:", host_cgroup.was_short_of_memory(machine / "cgroup"))
 process.stdin.write("go\\n")
 process.stdin.close()
 print("ended:", process.wait())
-events = dict(line.split() for line in (folder / "memory.events").read_text().splitlines())
-print("killed:", events["oom"] != "0", events["oom_kill"] != "0")
+print("killed for memory:", host_cgroup.was_short_of_memory(machine / "cgroup"))
+told = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
+pid = int(re.findall(r"Killed process (\\d+) \\(python3", told)[-1])  # the kernel's number, not this name space's
+print("told by the log:", host_oom.was_killed(pid), host_oom.was_killed(1))
 host_cgroup.leave_cgroup(machine / "cgroup")
 print("left:", [path.name for path in parent.iterdir() if path.is_dir()])
 host_cgroup.leave_cgroup(machine / "cgroup")
@@ -71,8 +74,10 @@ limits: 33554432 256 300000 100000
 in it: True
 weights: 33
 weights: 100
+well: False
 ended: -9
-killed: True True
+killed for memory: True
+told by the log: True False
 left: []
 made anew: True
 twice: the machine 0123456789abcdef cannot be put into the cgroup /sys/fs/cgroup/insula/0123456789abcdef: File exists

@@ -5,12 +5,10 @@ for containers whose kernel went down with them; a QEMU that was killed is one w
 the guest's console says is the guest's own text: it is shown, bounded, with nothing in it that a terminal obeys.
 """
 
-import asyncio
 import re
 from dataclasses import dataclass
 
 from insula.guest.guest import Guest
-from insula.machine.host_oom import was_killed
 from insula.machine.machine import Gone
 
 KILLED = 137
@@ -37,7 +35,7 @@ async def examine(guest: Guest, how: Gone) -> Death:
         reason = f"the machine is gone: {explain_stop(console)}"
         return Death(KERNEL_LOST, reason, False, await guest.log(console))
     report = await guest.log()
-    if await asyncio.to_thread(was_killed, guest.machine.pid):
+    if await guest.machine.was_killed_for_memory():
         reason = "the machine is gone: the host's out-of-memory killer has killed its QEMU"
         return Death(KILLED, reason, True, report)
     return Death(KILLED, f"the machine is gone: {how}", False, report)

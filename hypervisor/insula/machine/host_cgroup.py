@@ -155,6 +155,16 @@ def weigh_cgroup(note: Path, weights: Weights) -> None:
             log.warning("%s stays as it is: %s", folder / name, error.strerror)
 
 
+def was_short_of_memory(note: Path) -> bool:
+    """Whether the host's kernel has killed in a machine's cgroup for want of memory, the cgroup's or its own; False
+    without a cgroup. Blocks: for a thread."""
+    try:
+        events = (Path(note.read_text()) / "memory.events").read_text()
+    except OSError:
+        return False
+    return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in events.splitlines())
+
+
 def leave_cgroup(note: Path) -> None:
     """Removes the cgroup of a machine that has ended, if it had one; a process on its way out is waited for. Blocks:
     for a thread."""

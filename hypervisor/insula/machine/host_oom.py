@@ -1,6 +1,7 @@
 """Whether the host's out-of-memory killer has killed a process: its kernel's log tells, to who may read it.
 
-Nothing else does: QEMU is not this daemon's child, and the signal is the same as anybody's.
+For machines without a cgroup on the host (the kills in one are counted there, for all to read): QEMU is not this
+daemon's child, and the signal is the same as anybody's.
 """
 
 import os

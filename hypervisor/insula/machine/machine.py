@@ -21,8 +21,9 @@ from pathlib import Path
 
 from insula.errors import Internal, NotFound, Unavailable
 from insula.lent import open_lent
+from insula.machine import host_oom
 from insula.machine.argv import argv
-from insula.machine.host_cgroup import leave_cgroup, put_into_cgroup, weigh_cgroup
+from insula.machine.host_cgroup import leave_cgroup, put_into_cgroup, was_short_of_memory, weigh_cgroup
 from insula.machine.host_usage import read_host_usage
 from insula.machine.inherited import Inherited
 from insula.machine.jail import Jail, jail_argv
@@ -106,6 +107,11 @@ class Machine:
             for task in (stopped, ended):
                 task.cancel()
         return Gone.KILLED if self._held.gone else Gone.STOPPED
+
+    async def was_killed_for_memory(self) -> bool:
+        """Whether the host's out-of-memory killer has ended it: its cgroup on the host tells, or the kernel's log."""
+        note = _cgroup_note(self._paths, self.id)
+        return await in_thread(lambda: was_short_of_memory(note) or host_oom.was_killed(self.pid))
 
     async def _stopped(self) -> None:
         """A monitor that fails says nothing: QEMU's death, by the pidfd, does."""

@@ -86,6 +86,11 @@ class PlainMachine:
     def __init__(self, folder: Path, id: str, held: HeldProcess) -> None:
         self.folder, self.id, self.held = folder, id, held
         self.pid = held.pid
+        self.out_of_memory = False
+        """What is found to have killed it."""
+
+    async def was_killed_for_memory(self) -> bool:
+        return self.out_of_memory
 
 
 class PlainGuest:

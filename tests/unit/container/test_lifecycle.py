@@ -221,6 +221,19 @@ async def test_a_dead_machine_is_an_exit_with_its_reason(daemon: Daemon) -> None
     assert "the machine is gone" in daemon.containers.inspect(id).state.error
 
 
+async def test_a_machine_that_the_host_had_no_memory_for_says_so(daemon: Daemon) -> None:
+    id = await daemon.start("sleep", "1000")
+    ended = daemon.containers.wait(id)
+    assert daemon.guests.last is not None
+    daemon.guests.last.machine.out_of_memory = True
+    daemon.guests.last.kill()
+    assert (await ended).exit_code == 137
+    state = daemon.containers.inspect(id).state
+    assert state.oom_killed
+    assert state.error == "the machine is gone: the host's out-of-memory killer has killed its QEMU"
+    assert daemon.actions(id)[-2:] == ["oom", "die"]
+
+
 async def test_names(daemon: Daemon) -> None:
     one = await daemon.create("true", name="one")
     with pytest.raises(Conflict, match="already in use"):

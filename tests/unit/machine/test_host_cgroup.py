@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from insula.machine.host_cgroup import find_parent, leave_cgroup
+from insula.machine.host_cgroup import find_parent, leave_cgroup, was_short_of_memory
 
 
 def make_proc(folder: Path, mounts: str, cgroup: str) -> Path:
@@ -50,6 +50,24 @@ def test_a_cgroup_that_is_not_ours_is_named(tmp_path: Path) -> None:
     (top / "cgroup.procs").unlink()
     proc = make_proc(tmp_path, f"41 31 0:38 / {top} rw - cgroup2 cgroup2 rw\n", "0::/\n")
     assert find_parent(proc).obstacle == f"the daemon may not make cgroups in {top}"
+
+
+@pytest.mark.parametrize(
+    ("events", "killed"),
+    [
+        ("low 0\nmax 9\noom 1\noom_kill 2\n", True),
+        ("max 9\noom 1\noom_kill 0\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_cgroup_counts_who_was_killed_in_it(tmp_path: Path, events: str | None, killed: bool) -> None:
+    note = tmp_path / "cgroup"
+    assert was_short_of_memory(note) is False
+    note.write_text(str(tmp_path))
+    if events is not None:
+        (tmp_path / "memory.events").write_text(events)
+    assert was_short_of_memory(note) is killed
 
 
 def test_a_machine_without_a_cgroup_leaves_none(tmp_path: Path) -> None:
