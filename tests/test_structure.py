@@ -42,6 +42,7 @@ SLEEPERS = {
     "container/health_watch.py": "the interval between two probes",
     "container/ending.py": "a full disk: tries again",
     "container/log_keeper.py": "a full disk: tries again",
+    "machine/settling.py": "until a machine has had nothing to do for a moment",
     "image/registry/patience.py": "between two tries that brought nothing",
     "cli/": "progress",
 }

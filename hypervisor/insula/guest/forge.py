@@ -301,6 +301,7 @@ class Forge:
                 session = await greeted(machine, BOOT_TIMEOUT)
                 await self._rehearse(spec, Started(machine, session, slot))
                 session.close()
+                await machine.settle()
                 await machine.monitor.save(template.state)
             await in_thread(write_template, self._paths, template, spec.memory)
         except BaseException:

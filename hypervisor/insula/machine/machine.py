@@ -28,6 +28,7 @@ from insula.machine.host_usage import read_host_usage
 from insula.machine.inherited import Inherited
 from insula.machine.jail import Jail, jail_argv
 from insula.machine.qmp import Monitor, open_monitor
+from insula.machine.settling import settle
 from insula.machine.spec import Descriptors, MachineSpec, Throttle, Weights
 from insula.paths import Paths
 from insula.process import HeldProcess, spawn_session
@@ -131,6 +132,10 @@ class Machine:
     async def is_paused(self) -> bool:
         """Whether the processors stand still because `pause` was called, by an earlier daemon perhaps."""
         return bool((await self.monitor.execute("query-status"))["status"] == "paused")
+
+    async def settle(self) -> None:
+        """Comes to rest, once the session is closed, for its state to be saved."""
+        await settle(self.pid, self.monitor, "agent")
 
     async def console(self) -> str:
         """The end of the guest's console, as text; empty if QEMU is gone."""

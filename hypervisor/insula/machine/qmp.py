@@ -99,6 +99,11 @@ class Monitor:
                     if status == "failed":
                         raise Internal("QEMU could not save or load the machine's state")
 
+    async def is_left(self, port: str) -> bool:
+        """Whether nobody is at the other end of a port's socket, as far as QEMU has seen."""
+        ports = await self.execute("query-chardev")
+        return any(one["label"] == port and one["filename"].startswith("disconnected:") for one in ports)
+
     async def console(self) -> bytes:
         """The last of what the guest wrote to its console, at most 64 KiB."""
         text = await self.execute("ringbuf-read", device="console", size=CONSOLE_TAIL, format="base64")
