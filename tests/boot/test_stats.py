@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from words import Words
+from words import BOTH, Words
 
 pytestmark = pytest.mark.boot
 
@@ -35,6 +35,7 @@ def near(value: float, *others: float) -> bool:
     return min(others) * (1 - NEAR) <= value <= max(others) * (1 + NEAR)
 
 
+@BOTH
 def test_memory_is_what_the_guest_says(docker: Words) -> None:
     docker.start("--name", "held", "-m", "200m", "--shm-size", "128m", "busybox", "sh", "-c",
                  f"{HOLD}; echo held; exec sleep 600")  # fmt: skip
@@ -56,6 +57,7 @@ def test_memory_is_what_the_guest_says(docker: Words) -> None:
     assert found["insula"]["qemu"]["memory_rss"] > memory["stats"]["shmem"]
 
 
+@BOTH
 def test_processor_time_is_what_the_guest_says(docker: Words) -> None:
     docker.start("--name", "busy", "busybox", "sh", "-c", "while :; do :; done")
     first = stats(docker, "busy")
@@ -77,6 +79,7 @@ def test_processor_time_is_what_the_guest_says(docker: Words) -> None:
     assert 20 < float(own.strip().removesuffix("%")) < 150
 
 
+@BOTH
 def test_disk_traffic_is_counted(docker: Words) -> None:
     docker.start("--name", "writer", "busybox", "sh", "-c",
                  "head -c 20m /dev/zero > /file; sync; echo done; exec sleep 600")  # fmt: skip
@@ -86,6 +89,48 @@ def test_disk_traffic_is_counted(docker: Words) -> None:
     assert 20 * MIB * (1 - NEAR) <= written < 40 * MIB
     (shown,) = docker.succeed("stats", "--no-stream", "--format", "{{.BlockIO}}", "writer").splitlines()
     assert re.fullmatch(r"[\d.]+[kM]?B / [\d.]+MB", shown)
+
+
+LINK_COUNTERS = (
+    "rx_bytes",
+    "rx_packets",
+    "rx_errors",
+    "rx_dropped",
+    "tx_bytes",
+    "tx_packets",
+    "tx_errors",
+    "tx_dropped",
+)
+
+
+def link_counters(docker: Words, name: str) -> dict[str, int]:
+    """Of eth0, in the words of the guest's own /proc."""
+    (line,) = docker.succeed("exec", name, "grep", "eth0:", "/proc/net/dev").splitlines()
+    fields = [int(word) for word in line.partition(":")[2].split()]
+    return dict(zip(LINK_COUNTERS, fields[:4] + fields[8:12], strict=True))
+
+
+@BOTH
+def test_network_traffic_is_what_the_guest_says(docker: Words) -> None:
+    docker.start("--name", "source", "busybox", "sh", "-c",
+                 "mkdir /w && head -c 8m /dev/zero > /w/f && httpd -p 80 -h /w && echo serves && exec sleep 600")  # fmt: skip
+    docker.sleeper("--name", "sink")
+    docker.until_lines("source", "serves")
+    address = docker.inspect("source")["NetworkSettings"]["IPAddress"]
+    docker.succeed("exec", "sink", "wget", "-q", "-O", "/dev/null", f"http://{address}/f")
+    for name, most, least in (("sink", "rx_bytes", "tx_bytes"), ("source", "tx_bytes", "rx_bytes")):
+        before, found, after = (
+            link_counters(docker, name),
+            stats(docker, name)["networks"],
+            link_counters(docker, name),
+        )
+        assert set(found) == {"eth0"}
+        assert found["eth0"][most] > 8 * MIB > 10 * found["eth0"][least] > 0
+        for counter in LINK_COUNTERS:
+            assert near(found["eth0"][counter], before[counter], after[counter]), (name, counter)
+    (shown,) = docker.succeed("stats", "--no-stream", "--format", "{{.NetIO}}", "sink").splitlines()
+    received = re.fullmatch(r"([\d.]+)MB / [\d.]+[kM]?B", shown)
+    assert received is not None and near(float(received[1]) * 1e6, link_counters(docker, "sink")["rx_bytes"])
 
 
 def test_the_stream_has_a_sample_a_second_with_the_one_before(docker: Words) -> None:
@@ -128,6 +173,7 @@ def test_what_does_not_run_is_shown_as_nothing(docker: Words) -> None:
     )
 
 
+@BOTH
 def test_top_shows_the_container_s_processes(docker: Words) -> None:
     docker.start("--name", "two", "--user", "1000:100", "busybox", "sh", "-c", "sleep 601 & echo up; wait")
     docker.until_lines("two", "up")
