@@ -356,6 +356,7 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
 
 
 @pytest.mark.parametrize(("fields", "words"), REFUSED, ids=lambda value: str(value)[:50])
+@BOTH
 def test_what_is_refused(docker: Words, fields: dict[str, Any], words: str) -> None:
     refused(docker, words, **fields)
 
@@ -373,6 +374,7 @@ WARNED = (
 
 
 @pytest.mark.parametrize(("options", "words"), WARNED, ids=lambda value: value[:40])
+@BOTH
 def test_what_is_warned_of(docker: Words, options: str, words: str) -> None:
     done = docker.daemon.docker("create", "--network", "none", *options.split(), "busybox")
     assert done.returncode == 0
@@ -380,6 +382,7 @@ def test_what_is_warned_of(docker: Words, options: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("options", ["--device /dev/null", "--gpus all", "--device-cgroup-rule a"])
+@BOTH
 def test_devices_of_the_host_are_refused(docker: Words, options: str) -> None:
     done: subprocess.CompletedProcess[bytes] = docker.daemon.insula("create", *options.split(), "busybox")
     assert done.returncode != 0 and b"a machine has no device of the host" in done.stderr
