@@ -599,21 +599,17 @@ def make_archive(docker: Words, place: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
 @BOTH
-def test_an_imported_tar_runs(docker: Words, place: Path) -> None:
-    program = docker.daemon.docker("run", "--rm", "busybox", "cat", "/bin/busybox").stdout
+def test_an_image_of_one_platform_picks_its_machine(docker: Words, place: Path, platform: str) -> None:
+    program = docker.daemon.docker(
+        "run", "--rm", "--platform", platform, "busybox", "cat", "/bin/busybox"
+    ).stdout
     (place / "root.tar").write_bytes(make_tar(("busybox", file(program, mode=0o755))))
-    id = docker.succeed(
-        "import",
-        "--platform",
-        DEFAULT,
-        "-c",
-        'CMD ["/busybox", "echo", "imported"]',
-        str(place / "root.tar"),
-        "bare:1",
-    )
+    id = docker.succeed("import", "--platform", platform, "-c", 'CMD ["/busybox", "uname", "-m"]',
+                        str(place / "root.tar"), "bare:1")  # fmt: skip
     assert id.startswith("sha256:")
-    assert docker.run("bare:1") == "imported\n"
+    assert docker.run("bare:1") == f"{MACHINES[platform]}\n"
     docker.succeed("rmi", "bare:1")
 
 
