@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from words import Words
+from words import BOTH, Words
 
 from daemon_fixture import DaemonProcess
 
@@ -38,6 +38,7 @@ def listed(docker: Words, health: str) -> list[str]:
     return docker.succeed("ps", "--filter", f"health={health}", "--format", "{{.Names}}").split()
 
 
+@BOTH
 def test_from_starting_to_healthy_to_unhealthy_and_back(docker: Words) -> None:
     docker.start(
         "--name", "sick", "--health-cmd", "echo looked; test ! -e /ill", "--health-interval", "200ms",

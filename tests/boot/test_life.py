@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from test_networks import fetch
-from words import Words
+from words import BOTH, BOTH_NEW, Words
 
 from daemon_fixture import DaemonProcess
 
@@ -52,6 +52,7 @@ def until_status(docker: Words, name: str, wanted: str) -> None:
 # -- pause
 
 
+@BOTH
 def test_paused_processors_stand_still_and_the_clock_is_right_after(docker: Words) -> None:
     id = docker.start("--name", "still", "busybox", "sh", "-c", COUNT)
     pid = docker.state("still")["Pid"]
@@ -77,6 +78,7 @@ def test_paused_processors_stand_still_and_the_clock_is_right_after(docker: Word
     assert docker.state("still")["ExitCode"] == 137
 
 
+@BOTH_NEW
 def test_it_is_adopted_paused_and_goes_on_where_it_stood(
     new_daemon: Callable[[], DaemonProcess],
 ) -> None:
@@ -112,6 +114,7 @@ def test_on_failure(docker: Words) -> None:
     assert docker.succeed("logs", "again") == "run\n" * 3
 
 
+@BOTH_NEW
 def test_always_comes_back_after_a_reboot_of_the_host(
     new_daemon: Callable[..., DaemonProcess],
 ) -> None:
@@ -150,6 +153,7 @@ def report(docker: Words, name: str, field: str) -> str:
 
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
+@BOTH
 def test_a_kernels_panic_is_an_exit_that_tells_of_it(docker: Words, platform: str) -> None:
     docker.start("--name", "panics", "--platform", platform, "--privileged", "busybox", "sh", "-c",
                  "echo before; sync; echo c > /proc/sysrq-trigger; sleep 600")  # fmt: skip
@@ -167,6 +171,7 @@ def test_a_kernels_panic_is_an_exit_that_tells_of_it(docker: Words, platform: st
     docker.succeed("rm", "-f", "panics")
 
 
+@BOTH
 def test_a_killed_qemu_is_an_exit_of_137(docker: Words) -> None:
     docker.start("--name", "killed", "--restart", "on-failure:1", "busybox", "sleep", "600")
     os.kill(docker.state("killed")["Pid"], signal.SIGKILL)
@@ -178,6 +183,7 @@ def test_a_killed_qemu_is_an_exit_of_137(docker: Words) -> None:
     assert "command: " in report(docker, "killed", "MachineEnd")
 
 
+@BOTH
 def test_an_out_of_memory_kill_is_told_though_the_program_goes_on(docker: Words) -> None:
     script = (
         "tail /dev/zero; echo went on; read line; exit 0"  # with a pipe, two programs thrash instead of one
