@@ -35,7 +35,7 @@ test-platforms: setup agents
 
 soak: setup
 	$(MAKE) -s -C guest-agent fuzz COUNT=1000000 PYTHON=$(CURDIR)/$(VENV)/bin/python
-	$(VENV)/bin/python -m pytest -m soak tests
+	$(VENV)/bin/python tests/clean_host.py $(VENV)/bin/python -m pytest -m soak tests
 
 test-docker-py: setup
 	$(VENV)/bin/python tests/docker_py/run.py
