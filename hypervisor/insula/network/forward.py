@@ -21,6 +21,8 @@ DATAGRAM_MAX = 65535
 CONNECT_TIMEOUT = 30.0
 BACKLOG_ROUND = 64
 IDLE_PIPES = 32
+ACCEPT_AGAIN = 0.2
+"""Seconds after this process had no descriptor left for a connection."""
 SPLICE_MOVE_NONBLOCK = 1 | 2  # fcntl.h
 
 
@@ -57,7 +59,9 @@ class TcpForward:
                 client, _ = self._listener.accept()
             except (BlockingIOError, ConnectionError):
                 return
-            except OSError:  # out of descriptors: the queue keeps them
+            except OSError:  # out of descriptors: the queue keeps them, and is not asked all the time
+                asyncio.get_running_loop().remove_reader(self._listener)
+                asyncio.get_running_loop().call_later(ACCEPT_AGAIN, self._resume)
                 return
             client.setblocking(False)
             task = asyncio.get_running_loop().create_task(self._carry(client))
@@ -66,6 +70,9 @@ class TcpForward:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._connections.discard(task)
+        self._resume()
+
+    def _resume(self) -> None:
         if self._listener.fileno() >= 0:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
 

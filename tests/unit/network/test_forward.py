@@ -1,6 +1,7 @@
 """Published ports over real sockets of this host: half-closed connections, where they lead, what a change does."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,6 +58,26 @@ async def test_an_answer_comes_after_the_question_has_ended() -> None:
         assert await asyncio.gather(*(ask(port, b"y" * n) for n in range(200))) == [
             b"took %d" % n for n in range(200)
         ]
+        forward.cut()
+
+
+async def test_without_descriptors_a_connection_waits_and_is_not_asked_for_all_the_time() -> None:
+    class Exhausted(socket.socket):
+        tries = 0
+
+        def accept(self) -> tuple[socket.socket, object]:
+            self.tries += 1
+            if self.tries <= 3:
+                raise OSError(errno.EMFILE, "too many open files")
+            return super().accept()
+
+    listener = Exhausted(socket.AF_INET)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    async with served(b"took") as target:
+        forward = TcpForward(listener, target)
+        assert await ask(listener.getsockname()[1], b"x") == b"took 1"
+        assert listener.tries <= 5, "three times in vain, once for it, once for nobody"
         forward.cut()
 
 
