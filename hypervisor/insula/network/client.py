@@ -26,9 +26,8 @@ log = logging.getLogger(__name__)
 class NetdClient:
     """A connection to one netd process. Not for two callers at once but by `call`, which takes turns."""
 
-    def __init__(self, spaces: NameSpaces, held: HeldProcess, connection: socket.socket, fresh: bool) -> None:
+    def __init__(self, spaces: NameSpaces, held: HeldProcess, connection: socket.socket) -> None:
         self.spaces = spaces
-        self.fresh = fresh
         self.held = held
         self._connection = connection
         self._turn = asyncio.Lock()
@@ -97,7 +96,7 @@ async def open_netd(folder: Path, run: Path) -> NetdClient:
     file, path = folder / "netd.pid", folder / "netd.sock"
     pid = find_child(file, name)
     if pid is not None and (connection := await _connect(path)) is not None:
-        return NetdClient(spaces, HeldProcess(pid), connection, fresh=False)
+        return NetdClient(spaces, HeldProcess(pid), connection)
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(path))
@@ -109,7 +108,7 @@ async def open_netd(folder: Path, run: Path) -> NetdClient:
         raise Unavailable(
             "netd ended as soon as it was started", f"its words are in {file.with_suffix('.log')}"
         )
-    return NetdClient(spaces, HeldProcess(pid), connection, fresh=True)
+    return NetdClient(spaces, HeldProcess(pid), connection)
 
 
 async def _connect(path: Path) -> socket.socket | None:

@@ -18,7 +18,7 @@ from insula.network.child import find_child
 from insula.network.client import NetdClient, open_netd
 from insula.network.endpoint import Endpoint
 from insula.network.forward import Target
-from insula.network.host import host_addresses
+from insula.network.host import AddressWatch, host_addresses
 from insula.network.message import pack
 from insula.network.names import Holder
 from insula.network.namespace import name_of
@@ -85,7 +85,10 @@ class Wiring:
         self._published: dict[str, Published] = {}
         self._known_taps: set[str] = set()
         self._known_ports: set[str] = set()
-        self._hosts: frozenset[str] = frozenset()
+        self._host_watch: AddressWatch | None = None
+        self._telling = asyncio.Lock()
+        self._host_task: asyncio.Task[None] | None = None
+        self._host_is_new = True
         self._uplink = Uplink(self._folder)
         self.reason = "the network has not been started"
 
@@ -97,9 +100,10 @@ class Wiring:
         """Starts netd, or finds it; a failure is kept in `reason`."""
         self._networks = {network.id: network for network in networks}
         try:
+            self._watch_host()
             self._netd = await open_netd(self._folder, self._run)
             await self._tell_all(self._netd)
-        except InsulaError as error:
+        except (InsulaError, OSError) as error:
             self._drop(str(error))
             log.warning("no networks: %s", error)
             return
@@ -110,6 +114,7 @@ class Wiring:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait((self._watch,))
+        self._unwatch_host()
         self._drop("the daemon ends")
         for published in self._published.values():
             published.close()
@@ -149,6 +154,7 @@ class Wiring:
     async def _tell_all(self, netd: NetdClient) -> None:
         """What should be, to a netd that has it or has not; what should not be is taken away."""
         state = await netd.call("state")
+        self._host_is_new = True
         await self._tell_hosts(netd)
         for network in self._networks.values():
             await netd.call("bridge", bridge=pack(network.bridge), plain=network.default)
@@ -172,11 +178,55 @@ class Wiring:
         for tap in self._known_taps - set(self._attached):
             await self._netd.call("leave", tap=tap)
 
+    # -- the host's addresses, which no container reaches
+
+    def _watch_host(self) -> None:
+        """Raises OSError."""
+        self._host_watch = AddressWatch()
+        asyncio.get_running_loop().add_reader(self._host_watch, self._on_host_change)
+
+    def _unwatch_host(self) -> None:
+        if self._host_watch is not None:
+            asyncio.get_running_loop().remove_reader(self._host_watch)
+            self._host_watch.close()
+            self._host_watch = None
+        if self._host_task is not None:
+            self._host_task.cancel()
+
+    def _on_host_change(self) -> None:
+        """For those that run: netd is told at once."""
+        self._note_host_change()
+        if self._netd is not None and (self._host_task is None or self._host_task.done()):
+            self._host_task = asyncio.create_task(self._follow_host(self._netd))
+
+    def _note_host_change(self) -> None:
+        if self._host_watch is None or self._host_watch.changed():
+            self._host_is_new = True
+
+    async def _follow_host(self, netd: NetdClient) -> None:
+        while self._host_is_new:
+            try:
+                await self._tell_hosts(netd)
+            except (
+                InsulaError,
+                OSError,
+            ) as error:  # the next container to join, or the next netd, has it told
+                log.warning("netd does not know the host's new addresses: %s", error)
+                return
+
     async def _tell_hosts(self, netd: NetdClient) -> None:
-        addresses = await asyncio.to_thread(host_addresses)
-        if addresses != self._hosts or netd.fresh:
-            await netd.call("hosts", addresses=sorted(addresses))
-            self._hosts = addresses
+        """Returns when netd knows the addresses that the host had at the call. Raises Unavailable, Internal."""
+        self._note_host_change()
+        async with self._telling:
+            if not self._host_is_new:
+                return
+            self._host_is_new = False
+            try:
+                addresses = await asyncio.to_thread(host_addresses)
+                await netd.call("hosts", addresses=sorted(addresses))
+            except BaseException:
+                self._host_is_new = True
+                raise
 
     async def _with_listener(self, published: Published) -> Published:
         """Bound anew where the netd that had it is gone."""
