@@ -55,6 +55,7 @@ pytestmark = pytest.mark.boot
 LEFT = Bridge("left", (ip_interface("10.9.0.1/24"), ip_interface("fd09::1/64")))
 RIGHT = Bridge("right", (ip_interface("10.10.0.1/24"), ip_interface("fd10::1/64")))
 INNER = Bridge("inner", (ip_interface("10.11.0.1/24"), ip_interface("fd11::1/64")), internal=True)
+APART = Bridge("apart", (ip_interface("10.12.0.1/24"), ip_interface("fd12::1/64")), apart=True)
 A, B = Host("02:42:00:00:00:0a", "10.9.0.2", "fd09::2"), Host("02:42:00:00:00:0b", "10.9.0.3", "fd09::3")
 FAR, CLOSED = (
     Host("02:42:00:00:00:0f", "10.10.0.2", "fd10::2"),
@@ -328,6 +329,39 @@ async def test_an_internal_network_leads_nowhere(walls: Walls) -> None:
     async with asyncio.timeout(SECONDS):
         left = await walls.devices["uplink"].receive_until(lambda frame: b"the last" in frame)
     assert not [frame for frame in left if MARK in frame]
+
+
+async def test_members_that_are_kept_apart_reach_their_gateway_alone(walls: Walls) -> None:
+    one, two = Host(A.mac, "10.12.0.2", "fd12::2"), Host(B.mac, "10.12.0.3", "fd12::3")
+    await walls.netd.call("bridge", bridge=pack(APART), plain=False)
+    for name, host in (("a", one), ("b", two)):
+        await walls.netd.call("leave", tap=name)
+        await walls.join(name, host, APART)
+    nobody, question = "00:00:00:00:00:00", DNSRecord.question("b").pack()
+    for frame in (
+        datagram(one.mac, two.mac, (one.four, two.four), (9, 9), MARK),
+        datagram(one.mac, BROADCAST, (one.four, "10.12.0.255"), (9, 9), MARK),
+        datagram(one.mac, two.mac, (one.six, two.six), (9, 9), MARK),
+        arp(one.mac, 1, (one.mac, one.four), (nobody, two.four)),
+    ):
+        walls.devices["a"].send(frame)
+    walls.devices["a"].send(arp(one.mac, 1, (one.mac, one.four), (nobody, "10.12.0.1")))
+    async with asyncio.timeout(SECONDS):
+        came = await walls.devices["a"].receive_until(
+            lambda f: f[12:14] == struct.pack("!H", ARP) and f[21] == 2
+        )
+        gateway = came[-1][6:12].hex(":")
+        walls.devices["a"].send(
+            datagram(one.mac, gateway, (one.four, two.four), (9, 9), MARK)
+        )  # by way of it
+        walls.devices["a"].send(datagram(one.mac, gateway, (one.four, "10.12.0.1"), (5000, 53), question))
+        answer = await walls.devices["a"].receive_until(
+            lambda f: f[12:14] == struct.pack("!H", IPV4) and f[23] == UDP
+        )
+    assert [str(item.rdata) for item in DNSRecord.parse(answer[-1][42:]).rr] == [two.four]
+    with pytest.raises(BlockingIOError):
+        while True:
+            assert os.read(walls.devices["b"].descriptor, 70_000)[18:23] != packed(one.mac)[:5]
 
 
 async def test_a_gateway_answers_names_and_nothing_else(walls: Walls) -> None:

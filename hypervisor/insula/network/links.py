@@ -60,18 +60,20 @@ class Links:
         if (index := await self.index(name)) is not None:
             await self._netlink.link("del", index=index)
 
-    async def join(self, tap: str, bridge: str) -> None:
-        """Puts a tap into a bridge. Raises LookupError if one of them is not there."""
+    async def join(self, tap: str, bridge: str, *, apart: bool = False) -> None:
+        """Puts a tap into a bridge; apart: where it hears nothing of other such taps, nor they of it. Raises
+        LookupError if one of them is not there."""
         link, master = await self.index(tap), await self.index(bridge)
         if link is None or master is None:
             raise LookupError(tap if link is None else bridge)
-        await self._netlink.link("set", index=link, master=master)
-        await self._netlink.link("set", index=link, state="up")
+        if apart:  # before it can say anything
+            await self._netlink.link("set", index=link, master=master)
+            await self._netlink.brport("set", index=link, isolated=1)
+        await self._netlink.link("set", index=link, master=master, state="up")
 
     async def leave(self, tap: str) -> None:
         if (index := await self.index(tap)) is not None:
-            await self._netlink.link("set", index=index, state="down")
-            await self._netlink.link("set", index=index, master=0)
+            await self._netlink.link("set", index=index, master=0, state="down")
 
 
 def open_tap(name: str) -> int:

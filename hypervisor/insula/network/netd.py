@@ -112,7 +112,8 @@ class Netd:
             self._nft.apply(lease_rules(lease))
             self._leases[lease.tap] = lease
         self._names.holders[lease.tap] = holder
-        await self._links.join(lease.tap, lease.bridge)
+        bridge = self._bridges.get(lease.bridge)
+        await self._links.join(lease.tap, lease.bridge, apart=bridge is not None and bridge.apart)
 
     def _lead_hostward(self) -> None:
         """Raises OSError, Internal if this kernel cannot."""

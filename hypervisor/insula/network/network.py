@@ -19,12 +19,17 @@ NONE = "none"
 RESERVED = ("bridge", "host", "none", "default", "container")
 DRIVERS = ("", "bridge", "default")
 MTU = "com.docker.network.driver.mtu"
-OPTIONS = (
-    MTU, "com.docker.network.bridge.name", "com.docker.network.bridge.enable_ip_masquerade",
-    "com.docker.network.bridge.enable_icc", "com.docker.network.bridge.default_bridge",
-    "com.docker.network.bridge.host_binding_ipv4", "com.docker.network.enable_ipv4",
-    "com.docker.network.enable_ipv6",
-)  # fmt: skip
+BRIDGE_NAME = "com.docker.network.bridge.name"
+"""Of a bridge that nobody sees: any will do."""
+ICC = "com.docker.network.bridge.enable_icc"
+FIXED = {
+    "com.docker.network.bridge.enable_ip_masquerade": (True, "what comes back would not find its way"),
+    "com.docker.network.bridge.default_bridge": (False, "there is one default network already"),
+}
+"""Options that can be said, but only one way: which, and why."""
+HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
+EVERYWHERE = "0.0.0.0"
+TRUE, FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 MTU_MIN, MTU_MAX, MTU_DEFAULT = 68, 65535, 1500
 
 
@@ -59,14 +64,14 @@ class NetworkSpec:
             )
         if len(self.subnets) > SUBNETS_MAX:
             raise InvalidArgument(f"a network has {SUBNETS_MAX} subnets at most")
-        for name in self.options:
-            if name not in OPTIONS:
-                raise InvalidArgument(
-                    f"invalid network option {name[:80]}: it has no meaning here", f"known: {MTU}"
-                )
         if not self.ipv4 and not self.ipv6:
             raise InvalidArgument("IPv4 or IPv6 must be enabled")
         self.mtu  # noqa: B018 - raises
+
+    @property
+    def apart(self) -> bool:
+        """Whether its containers do not reach each other."""
+        return self.options.get(ICC) in FALSE
 
     @property
     def mtu(self) -> int:
@@ -95,7 +100,7 @@ class Network:
     def bridge(self) -> Bridge:
         """As the name space has it; the name fits into 15 bytes."""
         gateways = tuple(subnet.interface for subnet in self.subnets)
-        return Bridge(f"br-{self.id[:12]}", gateways, self.spec.internal, self.spec.mtu)
+        return Bridge(f"br-{self.id[:12]}", gateways, self.spec.internal, self.spec.mtu, self.spec.apart)
 
     def subnet_for(self, address: IPAddress) -> Subnet | None:
         return next((subnet for subnet in self.subnets if address in subnet.network), None)
@@ -112,6 +117,39 @@ class Network:
                 for s in self.subnets
             ],
         }  # fmt: skip
+
+
+def check_options(options: dict[str, str]) -> None:
+    """Of a network to be made (one that there is keeps what an earlier daemon took). Raises InvalidArgument for
+    what would have no effect, or not the one that is asked for."""
+    for name, value in options.items():
+        _check_option(name, value)
+
+
+def _check_option(name: str, value: str) -> None:
+    if name in FIXED:
+        wanted, reason = FIXED[name]
+        if parse_bool(name, value) != wanted:
+            raise InvalidArgument(f"network option {name}={value[:40]} cannot be had: {reason}")
+    elif name == HOST_BINDING:
+        if value != EVERYWHERE:
+            raise InvalidArgument(
+                f"network option {name}={value[:40]} cannot be had",
+                "publish with the address: -p ADDRESS:PORT:PORT",
+            )
+    elif name == ICC:
+        parse_bool(name, value)
+    elif name not in (MTU, BRIDGE_NAME):
+        raise InvalidArgument(
+            f"invalid network option {name[:80]}: it has no meaning here", f"known: {MTU}, {ICC}"
+        )
+
+
+def parse_bool(name: str, text: str) -> bool:
+    """As Go reads it. Raises InvalidArgument."""
+    if text not in TRUE + FALSE:
+        raise InvalidArgument(f"invalid network option {name}={text[:40]!r}: true or false")
+    return text in TRUE
 
 
 def network_from_document(id: str, document: dict[str, Any]) -> Network:

@@ -28,6 +28,7 @@ from insula.network.network import (
     DEFAULT,
     Network,
     NetworkSpec,
+    check_options,
     network_from_document,
     new_id,
     new_network,
@@ -106,7 +107,8 @@ class Networks:
     async def create(self, spec: NetworkSpec, in_use: Iterable[IPNetwork] = ()) -> Network:
         """in_use: the host's own subnets, which no choice may overlap.
 
-        Raises Conflict (name), Forbidden (overlap)."""
+        Raises Conflict (name), Forbidden (overlap), InvalidArgument (options)."""
+        check_options(spec.options)
         async with self._changing:
             if any(network.name == spec.name for network in self._networks.values()):
                 raise Conflict(f"network with name {spec.name} already exists")

@@ -25,7 +25,8 @@ SET_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """A network, as the name space has it. gateways: the bridge's own addresses."""
+    """A network, as the name space has it. gateways: the bridge's own addresses; apart: its members reach these, and
+    what is beyond, but not each other."""
 
     name: str
     gateways: tuple[IPv4Interface | IPv6Interface, ...]
@@ -33,6 +34,7 @@ class Bridge:
     mtu: int = 1500
 
 
+    apart: bool = False
 @dataclass(frozen=True, slots=True)
 class Lease:
     """What one tap may say. hostward: it reaches the host at its gateway (hostward.py)."""
@@ -103,7 +105,10 @@ def bridge_rules(bridges: Iterable[Bridge]) -> str:
     ]
     for bridge in bridges:
         # two machines of one network: bridged frames come by here only where the host loaded br_netfilter
-        lines.append(f'add rule inet insula within iifname "{bridge.name}" oifname "{bridge.name}" accept')
+        if not bridge.apart:
+            lines.append(
+                f'add rule inet insula within iifname "{bridge.name}" oifname "{bridge.name}" accept'
+            )
         for gateway in bridge.gateways:
             family, ping = ("ip", "icmp") if gateway.version == 4 else ("ip6", "icmpv6")
             to = f'add rule inet insula gateways iifname "{bridge.name}" {family} daddr {gateway.ip}'
