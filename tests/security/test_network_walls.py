@@ -404,6 +404,52 @@ async def test_the_way_to_the_host_is_its_holders_alone(walls: Walls) -> None:
     assert await knock("10.9.0.1", 4023) == await knock("10.9.0.1", PORT) == []
 
 
+async def test_the_way_to_the_host_for_datagrams_is_its_holders_alone(walls: Walls) -> None:
+    """Answers come from the gateway's port that was asked; who has the address next is heard by nobody."""
+    gateway = await walls.mac_of(LEFT)
+    heard: list[bytes] = []
+
+    class Echo(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, peer: tuple[str, int]) -> None:
+            heard.append(data)
+            self.transport.sendto(b"answer to " + data, peer)
+
+    made = await asyncio.get_running_loop().create_datagram_endpoint(Echo, ("0.0.0.0", 0))
+    port = made[0].get_extra_info("sockname")[1]
+
+    def asked(data: bytes, to: str = "10.9.0.1") -> bytes:
+        return datagram(A.mac, gateway, (A.four, to), (4444, port), data)
+
+    try:
+        assert [f for f in await walls.asks(asked(b"too early"), gateway) if b"answer" in f] == []
+        await walls.join("a", A, LEFT, hostward=True)
+        for data in (b"first", b"second"):
+            walls.devices["a"].send(asked(data))
+            async with asyncio.timeout(SECONDS):
+                came = await walls.devices["a"].receive_until(lambda f, d=data: f.endswith(b"answer to " + d))
+            assert came[-1][26:38] == packed_four("10.9.0.1") + packed_four(A.four) + struct.pack(
+                "!HH", port, 4444
+            )
+        for target in ("10.10.0.1", OF_THE_HOST[0]):
+            await walls.asks(asked(b"elsewhere", target), gateway)
+        await walls.join("a", A, LEFT)
+        await walls.asks(asked(b"too late"), gateway)
+        await walls.join("a", A, LEFT, hostward=True)
+        walls.devices["a"].send(asked(b"last"))
+        async with asyncio.timeout(SECONDS):
+            await walls.devices["a"].receive_until(lambda f: f.endswith(b"answer to last"))
+        assert heard == [b"first", b"second", b"last"]
+    finally:
+        made[0].close()
+
+
+def packed_four(address: str) -> bytes:
+    return ip_address(address).packed
+
+
 async def test_addresses_are_told_names(walls: Walls) -> None:
     gateway = await walls.mac_of(LEFT)
     question = DNSRecord.question(ip_address(B.four).reverse_pointer, "PTR").pack()

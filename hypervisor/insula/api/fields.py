@@ -100,7 +100,7 @@ HOST_CONFIG = (
     Field("Dns", "strings"),
     Field("DnsOptions", "strings"),
     Field("DnsSearch", "strings"),
-    Field("ExtraHosts", "strings", note="host-gateway: TCP, to what listens on all of the host's addresses"),
+    Field("ExtraHosts", "strings", note="host-gateway: TCP and UDP, to what listens on all of the host's addresses"),
     Field("GroupAdd", "strings", note="looked up in the container's own /etc/group"),
     Field("IpcMode", "string", MEANINGLESS, "the machine's own", neutral=("private", "shareable")),
     Field("Cgroup", "string", REFUSED, "each container has a machine of its own"),

@@ -1,10 +1,10 @@
-"""The one way from a container to the host: `--add-host NAME:host-gateway`, for TCP.
+"""The one way from a container to the host: `--add-host NAME:host-gateway`, for TCP (UDP is hostward_udp.py's).
 
 What such a container opens to its network's gateway, on whatever port but the name server's, is led by the rules
 (nft.py) to a listener of netd's. A child outside the name spaces (resolver.py's) connects to the same port of the
 host's own address, the one that it would use to reach others, and hands the connection in. So what is reached is what
 listens on all addresses of the host or on that one, and nothing of its loopback alone. The child chooses the
-address: netd can ask for a port and no more.
+address: netd can ask for a protocol and a port, and no more.
 """
 
 import array
@@ -19,9 +19,10 @@ from insula.network.forward import CONNECTIONS_MAX, join, reset
 PORT = 7053
 """Of the listener, in the network's name space: reached by what the rules lead there, and by nothing else."""
 SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h
-ASKED = struct.Struct("!IBH")  # number, 4 or 6, port
+ASKED = struct.Struct("!IBBH")  # number, 4 or 6, a protocol's number, port
 ANSWERED = struct.Struct("!IB")  # number, whether a descriptor comes with it
 CONNECT_TIMEOUT = 30.0
+KINDS = {socket.IPPROTO_TCP: socket.SOCK_STREAM, socket.IPPROTO_UDP: socket.SOCK_DGRAM}
 ELSEWHERE = {4: "192.0.2.1", 6: "2001:db8::1"}
 """Addresses that nobody has (RFC 5737, RFC 3849): by which address of its own would the host go there?"""
 
@@ -44,9 +45,9 @@ class Outside:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, number: int, version: int, port: int) -> None:
+    async def _connect(self, number: int, version: int, protocol: int, port: int) -> None:
         family = socket.AF_INET if version == 4 else socket.AF_INET6
-        with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as end:
+        with socket.socket(family, KINDS[protocol] | socket.SOCK_NONBLOCK) as end:
             given: list[int] = []
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -65,58 +66,26 @@ def own_address(version: int) -> str:
         return str(probe.getsockname()[0])
 
 
-class Hostward:
-    """netd's end: takes what the rules lead here and carries it."""
+class Door:
+    """netd's end of the pair: asks the child for connections."""
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[socket.socket | None]] = {}
-        self._listeners: list[socket.socket] = []
-        self._connections: set[asyncio.Task[None]] = set()
 
-    def listen(self) -> None:
-        """Nothing happens if it does already. Raises OSError."""
-        if self._listeners:
-            return
-        loop = asyncio.get_running_loop()
-        for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-            listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            self._listeners.append(listener)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind((address, PORT))
-            listener.listen(CONNECTIONS_MAX)
-            loop.add_reader(listener, self._accept, listener)
-        loop.add_reader(self._pair, self._answers)
+    def open(self) -> None:
+        """Once, when somebody is to go through."""
+        asyncio.get_running_loop().add_reader(self._pair, self._answers)
 
-    def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            client, _ = listener.accept()
-            if len(self._connections) >= CONNECTIONS_MAX:
-                client.close()
-                return
-            client.setblocking(False)
-            task = asyncio.get_running_loop().create_task(self._carry(client))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-
-    async def _carry(self, client: socket.socket) -> None:
-        with client:
-            server = None
-            with contextlib.suppress(OSError, TimeoutError):
-                server = await self._ask(*wanted(client))
-            if server is None:
-                reset(client)
-                return
-            with server:
-                await join(client, server)
-
-    async def _ask(self, version: int, port: int) -> socket.socket | None:
+    async def ask(self, version: int, protocol: int, port: int) -> socket.socket | None:
+        """A socket that is connected to a port of the host's; None if nobody takes it there. Raises OSError,
+        TimeoutError."""
         number = next(self._numbers) & 0xFFFF_FFFF
         self._asked[number] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.get_running_loop().sock_sendall(self._pair, ASKED.pack(number, version, port))
+            asked = ASKED.pack(number, version, protocol, port)
+            await asyncio.get_running_loop().sock_sendall(self._pair, asked)
             async with asyncio.timeout(CONNECT_TIMEOUT + 1):
                 return await self._asked[number]
         finally:
@@ -138,6 +107,52 @@ class Hostward:
             asked.set_result(server)
         elif server is not None:
             server.close()
+
+
+class Hostward:
+    """Takes the connections that the rules lead here and carries them."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._listeners: list[socket.socket] = []
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def listen(self) -> None:
+        """Nothing happens if it does already. Raises OSError."""
+        if self._listeners:
+            return
+        loop = asyncio.get_running_loop()
+        for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            self._listeners.append(listener)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((address, PORT))
+            listener.listen(CONNECTIONS_MAX)
+            loop.add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            client, _ = listener.accept()
+            if len(self._connections) >= CONNECTIONS_MAX:
+                client.close()
+                return
+            client.setblocking(False)
+            task = asyncio.get_running_loop().create_task(self._carry(client))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    async def _carry(self, client: socket.socket) -> None:
+        with client:
+            server = None
+            with contextlib.suppress(OSError, TimeoutError):
+                version, port = wanted(client)
+                server = await self._door.ask(version, socket.IPPROTO_TCP, port)
+            if server is None:
+                reset(client)
+                return
+            with server:
+                await join(client, server)
 
 
 def wanted(client: socket.socket) -> tuple[int, int]:

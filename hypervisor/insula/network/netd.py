@@ -23,7 +23,8 @@ from insula.errors import InsulaError
 from insula.network import links
 from insula.network.dns import Host, NameServer
 from insula.network.forward import TcpForward, UdpForward
-from insula.network.hostward import PORT, Hostward
+from insula.network.hostward import PORT, Door, Hostward
+from insula.network.hostward_udp import HostwardUdp
 from insula.network.links import Links, open_tap
 from insula.network.message import receive, send, unpack_bridge, unpack_holder, unpack_lease, unpack_target
 from insula.network.names import Names
@@ -45,12 +46,12 @@ TAPS_MAX = 16
 class Netd:
     """The state: what was told since this process started. The kernel has the rest."""
 
-    def __init__(self, netlink: AsyncIPRoute, host: Host, hostward: Hostward) -> None:
+    def __init__(self, netlink: AsyncIPRoute, host: Host, door: Door) -> None:
         self._links = Links(netlink)
         self._nft = Nftables()
         self._names = Names()
         self._server = NameServer(self._names, host)
-        self._hostward = hostward
+        self._hostward, self._hostward_udp = Hostward(door), HostwardUdp(door)
         self._bridges: dict[str, Any] = {}
         self._leases: dict[str, Any] = {}
         self._ports: dict[str, TcpForward | UdpForward] = {}
@@ -105,8 +106,7 @@ class Netd:
     async def _join(self, request: dict[str, Any]) -> None:
         lease, holder = unpack_lease(request["lease"]), unpack_holder(request["holder"])
         if self._leases.get(lease.tap) != lease:
-            if lease.tap in self._leases:
-                self._nft.apply(release_rules(self._leases.pop(lease.tap)))
+            self._release(lease.tap)
             if lease.hostward:
                 self._lead_hostward()
             self._nft.apply(lease_rules(lease))
@@ -118,6 +118,7 @@ class Netd:
     def _lead_hostward(self) -> None:
         """Raises OSError, Internal if this kernel cannot."""
         self._hostward.listen()
+        self._hostward_udp.listen()
         self._nft.apply(hostward_rules(self._bridges.values(), PORT))
 
     async def _name(self, request: dict[str, Any]) -> None:
@@ -127,8 +128,14 @@ class Netd:
         tap = request["tap"]
         self._names.holders.pop(tap, None)
         await self._links.leave(tap)
+        self._release(tap)
+
+    def _release(self, tap: str) -> None:
+        """Raises Internal."""
         if lease := self._leases.pop(tap, None):
             self._nft.apply(release_rules(lease))
+            if lease.hostward:
+                self._hostward_udp.forget(lease.addresses)
 
     async def _hosts(self, request: dict[str, Any]) -> None:
         self._nft.apply(host_rules(ip_address(item) for item in request["addresses"]))
@@ -213,7 +220,9 @@ async def run(listener: socket.socket, pairs: tuple[socket.socket, socket.socket
     async with AsyncIPRoute() as netlink:
         host = Host(pairs[0])
         answers = asyncio.create_task(host.run())
-        netd = Netd(netlink, host, Hostward(pairs[1]))
+        door = Door(pairs[1])
+        door.open()
+        netd = Netd(netlink, host, door)
         os.write(ready, b"ready")
         os.close(ready)
         await serve(listener, netd)

@@ -21,6 +21,8 @@ LIBRARY = "libnftables.so.1"
 NEVER_4 = "{ 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 255.255.255.255 }"
 NEVER_6 = "{ ::/127, fe80::/10, ff00::/8 }"
 SET_MAX = 4096
+HOSTWARD_MARK = 0x7053
+"""On datagrams within this name space: they go to the host (hostward_udp.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,9 @@ class Bridge:
     gateways: tuple[IPv4Interface | IPv6Interface, ...]
     internal: bool = False
     mtu: int = 1500
-
-
     apart: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """What one tap may say. hostward: it reaches the host at its gateway (hostward.py)."""
@@ -125,21 +127,26 @@ def bridge_rules(bridges: Iterable[Bridge]) -> str:
 
 
 def hostward_rules(bridges: Iterable[Bridge], port: int) -> str:
-    """Leads to a port of this name space what may go to the host; only where a lease has it, for not every kernel can
-    redirect. Replaces what was said before."""
+    """Leads to a port of this name space what may go to the host: TCP by redirection, UDP as it is; only where a
+    lease has it, for not every kernel can. Replaces what was said before."""
     lines = [
         "add chain inet insula hostward { type nat hook prerouting priority -100; policy accept; }",
+        "add chain inet insula hostward_udp { type filter hook prerouting priority -150; policy accept; }",
         "flush chain inet insula hostward",
+        "flush chain inet insula hostward_udp",
         "flush chain inet insula to_host",
         f"add rule inet insula to_host ct status dnat tcp dport {port} accept",
+        f"add rule inet insula to_host meta mark {HOSTWARD_MARK:#x} meta l4proto udp accept",
     ]
     for bridge in bridges:
         for gateway in () if bridge.internal else bridge.gateways:
             family = "ip" if gateway.version == 4 else "ip6"
-            own = f"{family} saddr @hostward{gateway.version} {family} daddr {gateway.ip}"
-            lines.append(
-                f'add rule inet insula hostward iifname "{bridge.name}" {own} tcp dport != 53 redirect to :{port}'
-            )
+            own = f'iifname "{bridge.name}" {family} saddr @hostward{gateway.version} {family} daddr {gateway.ip}'
+            proxy = f"meta mark set {HOSTWARD_MARK:#x} tproxy {family} to :{port} accept"
+            lines += [
+                f"add rule inet insula hostward {own} tcp dport != 53 redirect to :{port}",
+                f"add rule inet insula hostward_udp {own} udp dport != 53 {proxy}",
+            ]
     return "\n".join(lines) + "\n"
 
 
