@@ -9,11 +9,12 @@ import re
 import socket
 import struct
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from words import BOTH, Words
+from words import BOTH, BOTH_NEW, Words
 
+from daemon_fixture import DaemonProcess
 from insula.machine.platform import host_platform
 from insula.network.ports import has_ipv6
 from probe_program import server
@@ -178,6 +179,39 @@ def test_very_many_and_very_much(site: tuple[str, int]) -> None:
     asyncio.run(at_a_time(site, 500))
     assert upload(site, 1 << 30) == 1 << 30
     assert download(site, 1 << 30) == 1 << 30
+
+
+def receive(end: socket.socket, most: int) -> int:
+    """How many bytes came: that many, or all that there were."""
+    got = 0
+    while got < most and (data := end.recv(min(1 << 18, most - got))):
+        got += len(data)
+    return got
+
+
+@BOTH_NEW
+def test_what_is_under_way_goes_on_whatever_becomes_of_the_daemon(
+    new_daemon: Callable[..., DaemonProcess],
+) -> None:
+    """A download that is far too long to have come as a whole before, and an upload that is ended afterwards."""
+    daemon = new_daemon()
+    docker = Words(daemon)
+    serve(docker, "site", "-p", "127.0.0.1::80")
+    where, size = ("127.0.0.1", port_of(docker, "site")), 64 << 20
+    with socket.create_connection(where, 60) as down, socket.create_connection(where, 60) as up:
+        down.sendall(b"D" + struct.pack("!Q", size))
+        up.sendall(b"before")
+        got = receive(down, 1 << 20)
+        daemon.kill()
+        got += receive(down, 1 << 20)
+        up.sendall(b"between")
+        assert upload(where, 9) == 9, "nor does a new connection need it"
+        daemon.start()
+        got += receive(down, size)
+        assert (got, down.recv(1)) == (size, b"")
+        up.sendall(b"after")
+        assert told(up) == len("beforebetweenafter")
+    docker.succeed("rm", "-f", "site")
 
 
 def test_the_peer_is_the_gateway(docker: Words) -> None:
