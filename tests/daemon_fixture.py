@@ -61,9 +61,18 @@ class UnixConnection(http.client.HTTPConnection):
 class DaemonProcess:
     """One daemon and its folders. Its run directory is short: socket paths have a limit.
 
-    user: the id it and its clients run as; None: the tests' own."""
+    user: the id it and its clients run as; None: the tests' own. before: words before the daemon's own, for one that
+    lives elsewhere."""
 
-    def __init__(self, home: Path | None = None, *, user: int | None = None, debug: bool = True) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        user: int | None = None,
+        debug: bool = True,
+        before: tuple[str, ...] = (),
+    ) -> None:
+        self._before = before
         self._as_user = as_user(user)
         checkout = find_checkout(user)
         self._python = checkout.python
@@ -97,7 +106,8 @@ class DaemonProcess:
         """Returns when it can be connected to. Raises with its words if it does not start."""
         ours, theirs = os.pipe()
         os.set_inheritable(theirs, True)
-        argv = self.with_tun(self._python, "-m", "insula.daemon", "--ready-fd", str(theirs))
+        argv = [*self._before]
+        argv += self.with_tun(self._python, "-m", "insula.daemon", "--ready-fd", str(theirs))
         argv += ["--registry-mirror", self.mirror]
         argv += ["--debug"] if self.debug else []
         self._said = self._own / f"stderr-{secrets.token_hex(4)}"

@@ -73,15 +73,17 @@ def copy_home(source: Path, target: Path, user: int | None = None) -> Path:
 
 @pytest.fixture
 def new_daemon(request: pytest.FixtureRequest) -> Iterator[Callable[..., DaemonProcess]]:
-    """make(), or make(ORDINARY); `@BOTH_NEW` before a test: make() is once root's, once an ordinary user's."""
+    """make(), or make(ORDINARY); `@BOTH_NEW` before a test: make() is once root's, once an ordinary user's. before:
+    words before the daemon's own, for one that lives elsewhere."""
     made: list[DaemonProcess] = []
     folders: list[Path] = []
 
-    def make(user: int | None = None) -> DaemonProcess:
+    def make(user: int | None = None, before: tuple[str, ...] = ()) -> DaemonProcess:
         user = ORDINARY if getattr(request, "param", "root") == "user" else user
         home: Path = request.getfixturevalue("seeded_home" if user is None else "user_home")
         folders.append(make_folder())
-        daemon = DaemonProcess(copy_home(home, folders[-1] / "home", user), user=user)
+        home = copy_home(home, folders[-1] / "home", user)
+        daemon = DaemonProcess(home, user=user, before=before)
         made.append(daemon)
         daemon.start()
         return daemon

@@ -75,6 +75,7 @@ table inet insula {{
     type filter hook input priority 0; policy drop;
     iifname "lo" accept
     ct state established,related accept
+    iifname "{UPLINK}" icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
     iifname "{UPLINK}" drop
     jump to_host
     jump gateways
