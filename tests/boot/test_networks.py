@@ -69,6 +69,11 @@ def fetch(port: int, host: str = "127.0.0.1", tries: int = 100) -> str:
     raise last
 
 
+def ask(docker: Words, container: str, url: str) -> str:
+    """What a container fetches."""
+    return docker.succeed("exec", container, "wget", "-qO-", url).strip()
+
+
 @BOTH
 def test_containers_of_one_network_find_each_other_across_architectures(pair: Words) -> None:
     script = "uname -m; wget -qO- http://web/; wget -qO- http://www/; ping -c1 -w9 web >&2 && echo pinged"
@@ -146,24 +151,29 @@ def test_the_default_network(docker: Words) -> None:
 def test_a_published_port_outlives_netd_and_the_daemon(new_daemon: Callable[..., DaemonProcess]) -> None:
     daemon = new_daemon()
     docker = Words(daemon)
-    docker.start(
-        "--name", "web", "-p", "80", "-p", "127.0.0.1::81/udp", "busybox", "sh", "-c", SERVER, "hello"
-    )
+    docker.succeed("network", "create", "own")
+    published = ("-p", "80", "-p", "127.0.0.1::81/udp")
+    docker.start("--name", "web", "--network", "own", *published, "busybox", "sh", "-c", SERVER, "hello")
+    docker.sleeper("--name", "client", "--network", "own")
     port = int(docker.succeed("port", "web", "80/tcp").splitlines()[0].rpartition(":")[2])
     assert fetch(port) == "hello"
     netd = Path(daemon.run / "net" / "netd.pid")
     first = int(netd.read_text())
     os.kill(first, signal.SIGKILL)
+    daemon.wait_for_log("netd has ended; starting another")
     until(lambda: int(netd.read_text() or 0) != first)
     assert fetch(port) == "hello"
+    assert ask(docker, "client", "http://web/") == "hello", "names come back too"
     daemon.kill()
     assert fetch(port) == "hello"
     daemon.start()
     assert fetch(port) == "hello"
+    assert ask(docker, "client", "http://web/") == "hello"
     assert docker.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"] == str(port)
-    docker.succeed("rm", "-f", "web")
+    docker.succeed("rm", "-f", "web", "client")
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), 5)
+    docker.succeed("network", "rm", "own")
     daemon.stop()
     until(lambda: not (daemon.run / "net" / "holder.pid").exists())
 
@@ -202,8 +212,6 @@ def test_networks_are_managed_as_with_docker(docker: Words) -> None:
 def test_host_gateway_is_the_one_way_to_the_host(docker: Words) -> None:
     """To what listens on all of its addresses, and not to what listens on its loopback alone."""
     own = own_address()
-    if own == NOBODY:
-        pytest.skip("this host has no address but its loopback's")
     with (
         socket.create_server(("0.0.0.0", 0)) as open_to_all,
         socket.create_server(("127.0.0.1", 0)) as closed,
@@ -220,13 +228,15 @@ def test_host_gateway_is_the_one_way_to_the_host(docker: Words) -> None:
             "-c",
             f"{tries}; echo done",
         ) as client:
-            open_to_all.settimeout(PATIENCE * 4)
-            connection, peer = open_to_all.accept()
-            with connection:
-                connection.sendall(b"from the host\n")
-            assert peer[0] == own
+            said = b"from the host\n" if own != NOBODY else b""
+            if said:  # a host with its loopback alone cannot be reached at all
+                open_to_all.settimeout(PATIENCE * 4)
+                connection, peer = open_to_all.accept()
+                with connection:
+                    connection.sendall(said)
+                assert peer[0] == own
             assert client.stdout is not None
-            assert client.stdout.read().split() == [b"from", b"the", b"host", b"done"]
+            assert client.stdout.read() == said + b"done\n"
         closed.setblocking(False)
         with pytest.raises(BlockingIOError):
             closed.accept()
