@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -117,24 +117,25 @@ def from_host(tree: Path, target: str, port: int) -> Callable[[], float]:
 def insula(
     daemon: Daemon, podman: Any, tree: Path, contenders: dict[str, Callable[[], float]], ends: list[Any]
 ) -> None:
-    containers("insula", ["docker"], daemon.env, tree, (contenders, ends))
+    containers("insula", ["docker"], (), daemon.env, tree, (contenders, ends))
 
 
 def podmans(
     daemon: Daemon, podman: Any, tree: Path, contenders: dict[str, Callable[[], float]], ends: list[Any]
 ) -> None:
     podman.argv()  # imports its busybox
-    containers("podman", podman.words, dict(os.environ), tree, (contenders, ends))
+    containers("podman", podman.words, podman.limits, dict(os.environ), tree, (contenders, ends))
 
 
 def containers(
     name: str,
     words: list[str],
+    limits: Sequence[str],
     env: dict[str, str],
     tree: Path,
     into: tuple[dict[str, Callable[[], float]], list[Any]],
 ) -> None:
-    """A server and a client on a network, iperf3 copied into both."""
+    """A server and a client on a network, iperf3 copied into both. limits: what each is created with."""
 
     def run(*more: str) -> str:
         done = subprocess.run([*words, *more], env=env, capture_output=True, text=True, check=False)
@@ -143,7 +144,7 @@ def containers(
         return done.stdout.strip()
 
     def make(container: str, *command: str) -> None:
-        run("create", "--name", container, "--network", "bench", *extra, "busybox", *command)
+        run("create", "--name", container, "--network", "bench", *limits, *extra, "busybox", *command)
         into[1].append(
             lambda: subprocess.run([*words, "rm", "-f", container], env=env, capture_output=True, check=False)
         )
@@ -160,7 +161,8 @@ def containers(
     run("start", "server", "client")
     port = int(run("port", "server", "5201/tcp").rpartition(":")[2])
     time.sleep(2)  # it listens
-    into[0][f"{name}, between containers"] = lambda: speed(run("exec", "client", *IPERF, *client("server")))
+    address = run("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "server")
+    into[0][f"{name}, between containers"] = lambda: speed(run("exec", "client", *IPERF, *client(address)))
     into[0][f"{name}, from the host"] = from_host(tree, "127.0.0.1", port)
 
 
@@ -228,7 +230,7 @@ def initramfs(tree: Path, modules: tuple[Path, ...], address: str) -> bytes:
             "/bin/busybox mount -t sysfs sys /sys", "for m in /modules/*; do /bin/busybox insmod $m; done",
             f"/bin/busybox ip addr add {address}/24 dev eth0", "/bin/busybox ip link set lo up",
             "/bin/busybox ip link set eth0 up", f"{' '.join(IPERF)} -s >/dev/null &",
-            "exec /bin/busybox tcpsvd 0.0.0.0 7 /bin/ask", "",
+            "exec /bin/busybox nc -ll -p 7 -e /bin/ask", "",
         ]
     )  # fmt: skip
     out = io.BytesIO()

@@ -124,6 +124,7 @@ class Podman:
             "podman", "--root", str(home / "store"), "--runroot", str(home / "run"), "--storage-driver", "overlay",
             "--runtime", "runc", "--cgroup-manager", "cgroupfs",
         ]  # fmt: skip
+        self.limits = NOISE
         self._home = home
         self.is_imported = False
 
@@ -131,6 +132,7 @@ class Podman:
         home, self.is_imported = self._home, True
         tree = home / "tree" / "bin"
         tree.mkdir(parents=True)
+        (home / "tree" / "tmp").mkdir(mode=0o1777)  # iperf3 has a file there
         shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "busybox")
         for name in ("sh", "true", "uname"):
             (tree / name).symlink_to("busybox")
