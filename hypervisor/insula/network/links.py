@@ -6,6 +6,7 @@ IPv6 set-up of bridges: addresses are those it is told.
 """
 
 import fcntl
+import hashlib
 import os
 import socket
 import struct
@@ -45,7 +46,9 @@ class Links:
             _set("ipv6", bridge.name, "accept_ra", "0")
             _set("ipv6", bridge.name, "addr_gen_mode", "1")
         index = await self.index(bridge.name)
-        await self._netlink.link("set", index=index, mtu=bridge.mtu, state="up")
+        await self._netlink.link(
+            "set", index=index, mtu=bridge.mtu, address=bridge_mac(bridge.name), state="up"
+        )
         for gateway in bridge.gateways:
             with suppress(NetlinkError):  # it has it
                 await self._netlink.addr(
@@ -74,6 +77,12 @@ class Links:
     async def leave(self, tap: str) -> None:
         if (index := await self.index(tap)) is not None:
             await self._netlink.link("set", index=index, master=0, state="down")
+
+
+def bridge_mac(name: str) -> str:
+    """A bridge's own MAC, from its name: one that is not told has the lowest of its ports', so that its members would
+    lose it, for as long as they remember another, whenever that port comes or goes."""
+    return (b"\x02\x69" + hashlib.sha256(name.encode()).digest()[:4]).hex(":")
 
 
 def open_tap(name: str) -> int:
