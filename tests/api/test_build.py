@@ -143,7 +143,6 @@ def test_cache_from_and_arguments(emptied: DaemonProcess) -> None:
         ("FROM scratch\n", "networkmode=host", 400, "network=host cannot be had"),
         ("FROM scratch\n", "memory=5", 400, "memory"),
         ("FROM scratch\n", "cgroupparent=x", 501, "cgroup of the host"),
-        ("FROM scratch\n", "remote=http%3A%2F%2Fx", 501, "remote address"),
         ("FROM scratch\n", "version=2", 501, "DOCKER_BUILDKIT=0"),
         ("FROM scratch\n", "session=x", 501, "DOCKER_BUILDKIT=0"),
     ],

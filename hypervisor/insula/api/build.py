@@ -27,7 +27,6 @@ CREDENTIALS_HEADER = "X-Registry-Config"
 CREDENTIALS_MAX = 100
 SECRETS_HEADER = "X-Insula-Build-Secrets"
 REFUSED = {
-    "remote": "a build of a remote address is not there yet: send the context in the request",
     "outputs": f"outputs belong to BuildKit: {BUILDKIT}",
     "session": f"sessions belong to BuildKit: {BUILDKIT}",
     "cgroupparent": "a cgroup of the host cannot be had: a machine has its own",
@@ -48,6 +47,7 @@ def read_options(call: Call) -> BuildOptions:
         tags=tuple(dict.fromkeys(tag for tag in call.texts("t") if tag)),
         target=call.text("target"),
         arguments=_texts(call, "buildargs", optional=True),
+        remote=call.text("remote"),
         labels={name: value or "" for name, value in _texts(call, "labels").items()},
         no_cache=call.flag("nocache"),
         caches=tuple(_list(call, "cachefrom")),

@@ -18,6 +18,8 @@ from insula.api.router import Route
 from insula.errors import InsulaError, InvalidArgument
 from insula.image.archive import Loaded, LoadProgress
 from insula.image.change import Change
+from insula.image.download import is_address
+from insula.image.importing import import_address
 from insula.image.prune import prune_images
 from insula.image.record import Image
 from insula.image.saving import open_saved
@@ -114,10 +116,10 @@ async def import_(call: Call) -> StreamResponse:
     source = call.text("fromSrc")
     if not source:
         raise InvalidArgument("neither fromImage nor fromSrc is given")
-    if source != "-":
-        raise errors.NotImplemented(
-            "import from an address is not there yet", "download it and import the file"
-        )
+    if source != "-" and "://" not in source:
+        source = f"http://{source}"
+    if source != "-" and not is_address(source):
+        raise InvalidArgument(f"unsupported protocol scheme of {source[:200]!r}: http or https")
     repository = call.text("repo")
     change = Change(
         reference=f"{repository}:{call.text('tag')}" if repository and call.text("tag") else repository,
@@ -127,7 +129,11 @@ async def import_(call: Call) -> StreamResponse:
     )
 
     async def lines() -> AsyncGenerator[dict[str, Any], None]:
-        made = await call.engine.images.import_(call.chunks(), change)
+        if source == "-":
+            made = await call.engine.images.import_(call.chunks(), change)
+        else:
+            yield {"status": f"Downloading from {source}"}
+            made = await import_address(call.engine.images, source, change)
         yield {"status": made.id}
 
     return await send_lines(call, lines())

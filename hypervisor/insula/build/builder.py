@@ -28,6 +28,7 @@ from insula.build.dockerfile import (
 )
 from insula.build.expand import expand
 from insula.build.file_tree import FileTree
+from insula.build.lone_file import is_text, wrap
 from insula.build.messages import Messages, Send
 from insula.build.options import BuildOptions
 from insula.build.parser import DOCKERFILE_MAX, fail
@@ -39,6 +40,7 @@ from insula.build.taking import Taking
 from insula.build.turns import Turn, Turns
 from insula.container.parts import Parts
 from insula.errors import InvalidArgument
+from insula.image.download import download
 from insula.image.intake import ARCHIVE_MAX, receive
 from insula.image.record import Image
 from insula.image.reference import (
@@ -97,7 +99,8 @@ async def _at_once(builders: "list[Builder]", tree: FileTree) -> list[Image]:
 
 
 class Context:
-    """What a client sends: a tar with a Dockerfile in it. held: what it is staged in ends with that."""
+    """What a client sends, or names an address of: a tar with a Dockerfile in it; by an address also a Dockerfile
+    alone. held: what it is staged in ends with that."""
 
     def __init__(self, parts: Parts, options: BuildOptions, held: AsyncExitStack) -> None:
         self._parts = parts
@@ -112,7 +115,12 @@ class Context:
     async def _receive(self, context: AsyncIterator[bytes]) -> FileTree:
         steps = self._parts.images.steps
         path = await self._held.enter_async_context(steps.staging())
-        await receive(context, path, ARCHIVE_MAX)
+        if self._options.remote:
+            await download(self._options.remote, path, "build", limit=ARCHIVE_MAX)
+            if await in_thread(is_text, path):
+                await in_thread(wrap, path, self._options.dockerfile or DEFAULT_NAMES[0])
+        else:
+            await receive(context, path, ARCHIVE_MAX)
         if await in_thread(is_compressed, path):
             plain = await self._held.enter_async_context(steps.staging())
             await steps.unfold(path, plain, CONTEXT)

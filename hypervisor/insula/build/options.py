@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from insula.container.spec import ContainerSpec
 from insula.container.spec_limits import Ulimit
 from insula.errors import InvalidArgument
+from insula.image.download import check_source, is_address
 from insula.image.reference import parse_platform, parse_reference
 from insula.image.registry.challenge import Credentials
 
@@ -18,13 +19,15 @@ ARCHITECTURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """dockerfile: its path in the context; tags: what the image is to be called; arguments: None has the default
-    of the Dockerfile; labels: besides the Dockerfile's; caches: images whose steps alone may be used, if any;
-    network, hosts and limits: of the RUN steps, as of a container's (bytes, microseconds); platforms: empty is
-    the host's; secrets: by id, for RUN --mount=type=secret; credentials: for pulls, by the registry's
+    """dockerfile: its path in the context; remote: the address of a context that is not sent; tags: what the image is
+    to be called; arguments: None has the default of the Dockerfile; labels: besides the Dockerfile's; caches: images
+    whose steps alone may be used, if any; network, hosts and limits: of the RUN steps, as of a container's (bytes,
+    microseconds); platforms: empty is the host's; secrets: by id, for RUN --mount=type=secret; agents: by id, the
+    paths of ssh agents' sockets on this host, for --mount=type=ssh; credentials: for pulls, by the registry's
     domain."""
 
     dockerfile: str = "Dockerfile"
+    remote: str = ""
     tags: tuple[str, ...] = ()
     target: str = ""
     arguments: dict[str, str | None] = field(default_factory=dict)
@@ -54,6 +57,12 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         """Raises InvalidArgument, NotImplemented."""
+        if self.remote:
+            check_source(self.remote, "a build")
+            if not is_address(self.remote):
+                raise InvalidArgument(
+                    f"the address of the context is neither http nor https: {self.remote[:200]}"
+                )
         for tag in self.tags:
             if parse_reference(tag).digest:
                 raise InvalidArgument("build tag cannot contain a digest")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from insula.agent.tree import Entry, Kind
 from insula.build.copying import Copy, Copying, Item, Wish
-from insula.build.download import check_source, download, is_address
 from insula.build.file_tree import FileTree
 from insula.build.parser import Instruction
 from insula.build.patterns import compile_match, has_wildcards
 from insula.build.stage_machine import StageMachine
 from insula.container.trees import TreeFailure
 from insula.errors import InvalidArgument
+from insula.image.download import check_source, download, is_address
 from insula.image.intake import ARCHIVE_MAX, receive
 from insula.image.steps import Steps
 from insula.image.tar_reader import FILE
@@ -54,7 +54,7 @@ class Taking:
                 text = expand_text(heredoc.content) if heredoc.expands else heredoc.content
                 copying.take_text(heredoc.name, text.encode("utf-8", "surrogateescape"))
             elif instruction.name == "ADD" and (is_address(source) or source.startswith(("git", "ssh"))):
-                check_source(source)
+                check_source(source, "ADD")
                 if is_address(source):
                     await self._download(copying, source, wish)
                 else:
@@ -66,7 +66,7 @@ class Taking:
         return copying.finish()
 
     async def _download(self, copying: Copying, source: str, wish: Wish) -> None:
-        found = await download(source, await self.stage(), wish.checksum)
+        found = await download(source, await self.stage(), "ADD", checksum=wish.checksum)
         size = (await in_thread(found.path.stat)).st_size
         uid, gid = wish.owner or (0, 0)
         entry = Entry(

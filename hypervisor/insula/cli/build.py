@@ -33,7 +33,7 @@ def build(call: Call) -> int:
     query = read_query(options)
     headers = {SECRETS_HEADER: secrets} if (secrets := read_secrets(options.texts("secret"))) else {}
     source = Sending(options.arguments[0], options.text("file"))
-    query["dockerfile"] = source.dockerfile or None
+    query |= {"dockerfile": source.dockerfile or None, "remote": source.remote or None}
     try:
         answer = call.client.upload("/build", query, source.chunks(), headers=headers)
         id = show(answer, quiet=options.flag("quiet"))
@@ -112,16 +112,18 @@ def read_secret(path: str, name: str) -> bytes:
 
 
 class Sending:
-    """The context on its way: a folder, or what comes on standard input. failure: why it could not be read."""
+    """The context on its way: a folder, or what comes on standard input. failure: why it could not be read; remote:
+    the address of one that is not sent."""
 
     def __init__(self, source: str, dockerfile: str) -> None:
         """Raises Failure."""
-        if source.startswith(("http://", "https://", "git@", "git://")):
-            raise Failure("a build of a remote address is not there yet: clone or download it")
+        if source.startswith(("git@", "git://", "ssh://")):
+            raise Failure("a build of a Git repository is not there yet: clone it")
+        self.remote = source if source.startswith(("http://", "https://")) else ""
         self.failure: Failure | None = None
         self.dockerfile = dockerfile
         self._context: Context | None = None
-        if source != "-":
+        if source != "-" and not self.remote:
             self._context = Context(source, dockerfile)
             self.dockerfile = self._context.dockerfile
         elif dockerfile == "-":
@@ -130,6 +132,8 @@ class Sending:
 
     def chunks(self) -> Iterator[bytes]:
         sent = 0
+        if self.remote:
+            return
         try:
             for data in self._context.chunks() if self._context is not None else self._standard_input():
                 sent += len(data)

@@ -94,15 +94,18 @@ def watched(upload: Upload, notice: Notice, doing: str) -> Iterator[bytes]:
 def import_(call: Call) -> int:
     options = call.options
     source, *names = options.arguments
-    if source.startswith(("http://", "https://")):
-        raise Failure("import from an address is not there yet: download it and import the file")
+    remote = source if source.startswith(("http://", "https://")) else "-"
     repository, tag = split_name(names[0]) if names else ("", "")
     query = {
-        "fromSrc": "-", "repo": repository or None, "tag": tag or None, "message": options.text("message") or None,
+        "fromSrc": remote, "repo": repository or None, "tag": tag or None, "message": options.text("message") or None,
         "changes": options.texts("change"), "platform": options.text("platform") or None,
     }  # fmt: skip
-    upload, notice = open_upload(source), Notice()
-    answer = call.client.upload("/images/create", query, watched(upload, notice, "importing"))
+    notice, upload = Notice(), None
+    if remote != "-":
+        answer = call.client.open("POST", "/images/create", query, notice="importing")
+    else:
+        upload = open_upload(source)
+        answer = call.client.upload("/images/create", query, watched(upload, notice, "importing"))
     last = ""
     for line in follow(answer, notice, "importing", upload):
         last = str(line.get("status") or last)

@@ -81,7 +81,9 @@ def test_import(engine: Any) -> None:
     assert engine.requests[0].target == (
         "/images/create?fromSrc=-&repo=a&tag=1&message=why&changes=CMD%20sh&changes=USER%201"
     )
-    assert engine.insula("import", "http://x/y.tar").status == 1
+    assert engine.insula("import", "http://x/y.tar").status == 0
+    assert engine.requests[1].target == "/images/create?fromSrc=http%3A%2F%2Fx%2Fy.tar"
+    assert engine.requests[1].body == b""
 
 
 def test_a_file_that_is_not_there(engine: Any) -> None:
