@@ -182,6 +182,25 @@ def test_an_upload_that_is_no_tar_or_cut_off(daemon: DaemonProcess) -> None:
     assert list((daemon.home / "staging").glob("image-*")) == []
 
 
+def test_what_is_pruned(emptied: DaemonProcess, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nENV ONE=1\nENV TWO=2\n")
+    assert emptied.insula("build", "-q", str(tmp_path)).returncode == 0
+    cached = emptied.request("GET", "/system/df").json()["BuildCache"]
+    assert [(one["Type"], one["InUse"], one["Shared"]) for one in cached] == 2 * [("regular", False, False)]
+    assert cached[1]["Parents"] == [cached[0]["ID"]] and "ENV TWO=2" in cached[1]["Description"]
+    assert b"Build Cache" in emptied.docker("system", "df").stdout
+    for filters, status in (('{"odd":["1"]}', 400), ('{"until":["1h","2h"]}', 400), ('{"until":["x"]}', 400)):
+        assert emptied.request("POST", f"/build/prune?filters={filters}").status == status, filters
+    assert emptied.request("POST", "/build/prune?max-used-space=1").status == 501
+    for words in (("--filter", "until=1h"), ("--filter", "type=exec.cachemount"), ("--keep-storage", "1g")):
+        kept = emptied.docker("builder", "prune", "-f", *words)
+        assert b"Total:\t0B" in kept.stdout or b"0B" in kept.stdout, (kept.stdout, kept.stderr)
+        assert b"sha256" not in emptied.insula("builder", "prune", "-f", *words).stdout
+    gone = emptied.insula("builder", "prune", "-f", "--filter", f"parent={cached[0]['ID']}").stdout.decode()
+    assert gone.splitlines()[0] == cached[1]["ID"]
+    assert len(emptied.request("GET", "/system/df").json()["BuildCache"]) == 1
+
+
 def test_cancel_and_buildkit(daemon: DaemonProcess) -> None:
     assert daemon.request("POST", "/build/cancel?id=x").status == 404
     assert daemon.request("POST", "/build/cancel").status == 400

@@ -13,10 +13,12 @@ from aiohttp.web import StreamResponse
 
 from insula import errors
 from insula.api.call import JSON_TYPE, Call, kind_of, read_object
-from insula.api.filters import check_known
+from insula.api.filters import check_known, read_flag
 from insula.api.images import read_platform
+from insula.api.moments import parse_moment
 from insula.api.registries import BUILDKIT, read_credentials, registry_of
 from insula.api.router import Route
+from insula.build.cache_prune import CacheFilter
 from insula.build.options import BuildOptions
 from insula.build.stage_machine import StepFailed
 from insula.container.spec_limits import Ulimit
@@ -178,15 +180,35 @@ async def build(call: Call) -> StreamResponse:
     return stream.response
 
 
-async def prune(call: Call) -> StreamResponse:
+def _cache_filter(call: Call) -> CacheFilter:
+    """Raises InvalidArgument, NotImplemented."""
     filters = call.filters()
     check_known(filters, PRUNE_FILTERS)
-    for name in ("keep-storage", "reserved-space", "max-used-space", "min-free-space"):
+    for name in ("max-used-space", "min-free-space"):
         if _number(call, name):
-            raise errors.NotImplemented(f"build prune with {name} is not there yet", "prune all of it")
-    if filters:
-        raise errors.NotImplemented("build prune with filters is not there yet", "prune all of it")
-    pruned = await call.engine.builds.prune(every=call.flag("all"))
+            raise errors.NotImplemented(f"build prune with {name} is not there yet", "use reserved-space")
+    until = [*filters.get("until", ()), *filters.get("unused-for", ())]
+    if len(until) > 1:
+        raise InvalidArgument("more than one until filter specified")
+    shared, private = read_flag(filters, "shared"), read_flag(filters, "private")
+    if private is not None:
+        if shared is not None and shared == private:
+            raise InvalidArgument("the filters shared and private exclude each other")
+        shared = not private
+    return CacheFilter(
+        until_ns=parse_moment(until[0]) if until else 0,
+        ids=tuple(filters.get("id", ())),
+        parents=tuple(filters.get("parent", ())),
+        kinds=tuple(filters.get("type", ())),
+        descriptions=tuple(filters.get("description", ())),
+        in_use=read_flag(filters, "inuse"),
+        shared=shared,
+        keep=_number(call, "keep-storage") or _number(call, "reserved-space"),
+    )
+
+
+async def prune(call: Call) -> StreamResponse:
+    pruned = await call.engine.builds.prune(_cache_filter(call), every=call.flag("all"))
     return call.json({"CachesDeleted": list(pruned.ids) or None, "SpaceReclaimed": pruned.reclaimed})
 
 

@@ -1,4 +1,5 @@
-"""`system df`: what images and containers take of the host's disk. There is no build cache yet."""
+"""`system df`: what images and containers take of the host's disk. The build cache's steps are
+images too, and count among their layers."""
 
 from collections import Counter
 from typing import Any
@@ -8,8 +9,10 @@ from aiohttp.web import StreamResponse
 from insula.api.call import Call
 from insula.api.image_json import encode_listed_image
 from insula.api.listing import encode_views
+from insula.api.moments import format_ns
 from insula.api.router import Route
 from insula.api.volumes import measure_volumes
+from insula.build.cache_prune import CacheEntry
 from insula.errors import InvalidArgument
 
 TYPES = ("container", "image", "volume", "build-cache")
@@ -32,10 +35,19 @@ async def system_df(call: Call) -> StreamResponse:
     if "volume" in wanted:
         document["Volumes"] = await measure_volumes(call)
     if "build-cache" in wanted:
-        document["BuildCache"] = []
+        document["BuildCache"] = [encode_cached(entry) for entry in await call.engine.builds.cached()]
     if call.version < (1, 42):
         document["BuilderSize"] = 0
     return call.json(document)
+
+
+def encode_cached(entry: CacheEntry) -> dict[str, Any]:
+    return {
+        "ID": entry.id, "Parent": entry.parent, "Parents": [entry.parent] if entry.parent else None,
+        "Type": entry.kind, "Description": entry.description, "InUse": entry.in_use, "Shared": entry.shared,
+        "Size": entry.size, "CreatedAt": format_ns(entry.created_ns), "LastUsedAt": format_ns(entry.used_ns),
+        "UsageCount": 1,
+    }  # fmt: skip
 
 
 async def measure_images(call: Call) -> dict[str, Any]:

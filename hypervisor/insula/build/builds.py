@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from insula.build.bind_mounts import remove_left
 from insula.build.builder import build
 from insula.build.cache import StepCache
-from insula.build.cache_mounts import remove_caches
+from insula.build.cache_prune import CacheEntry, CacheFilter, CachePrune
 from insula.build.messages import Send
 from insula.build.options import BuildOptions
 from insula.build.stage_machine import FOLDER
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PrunedSteps:
-    """ids: of the images that are gone; reclaimed: bytes."""
+    """ids: of the images and volumes that are gone; reclaimed: bytes."""
 
     ids: tuple[str, ...]
     reclaimed: int
@@ -41,6 +41,7 @@ class Builds:
         self._registries = registries
         self._parts = containers.parts
         self._cache = StepCache(self._parts.database, self._parts.images)
+        self._pruning = CachePrune(self._cache, containers, self._parts.images, self._parts.volumes)
         self._running: dict[str, asyncio.Task[list[Image]]] = {}
         self._completing: set[asyncio.Task[None]] = set()
 
@@ -103,13 +104,17 @@ class Builds:
             raise NotFound(f"no build with the id {id[:80]} is running")
         await _end(task)
 
-    async def prune(self, *, every: bool) -> PrunedSteps:
-        """Of the cache: what no named image needs; every: what they need is forgotten too, and stays."""
+    async def prune(self, wanted: CacheFilter, *, every: bool) -> PrunedSteps:
+        """Of the cache: what no named image needs; every: volumes of cache mounts too, and what named images need is
+        forgotten, and stays."""
         before = (await self._parts.images.usage()).total
-        gone = await self._cache.prune(self._containers, every=every)
+        gone, caches = await self._pruning.prune(wanted, every=every)
         after = (await self._parts.images.usage()).total
-        caches = await remove_caches(self._parts.volumes) if every else 0
         return PrunedSteps(tuple(gone), max(0, before - after) + caches)
+
+    async def cached(self) -> list[CacheEntry]:
+        """What the cache holds, the longest unused first."""
+        return await self._pruning.entries()
 
 
 async def _end(task: asyncio.Task[list[Image]]) -> None:

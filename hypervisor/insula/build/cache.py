@@ -7,18 +7,20 @@ answer and is forgotten; the step is then done again.
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from insula.container.containers import Containers
 from insula.database import Database, Transaction
-from insula.errors import Conflict, InsulaError, NotFound
+from insula.errors import InsulaError
 from insula.image.record import Image
 from insula.image.store import ImageStore
 
 STEP = "build-step"
 VERSION = 1
+USED_AGE_NS = 60_000_000_000
+"""How far behind what is written of a step's last use may be."""
 
 
 def step_key(before: str, words: str, depends: Any) -> str:
@@ -47,10 +49,12 @@ class StepCache:
         if image is None or not await self._images.steps.is_whole(image):
             await self._database.run(lambda t: t.delete(STEP, key))
             return None
+        if time.time_ns() - int(record.get("used", 0)) > USED_AGE_NS:
+            await self.put(key, image)
         return image
 
     async def put(self, key: str, image: Image) -> None:
-        await self._database.run(lambda t: t.put(STEP, key, {"image": image.id}))
+        await self._database.run(lambda t: t.put(STEP, key, {"image": image.id, "used": time.time_ns()}))
 
     def chain(self, references: Collection[str], platform: str) -> frozenset[str]:
         """The ids of images and of all that they were built from; of those that are here."""
@@ -66,44 +70,26 @@ class StepCache:
                 image = known.get(image.parent)
         return frozenset(found)
 
-    async def prune(self, containers: Containers, *, every: bool) -> list[str]:
-        """Removes the images of steps that no named image and no container needs, and forgets them; every: forgets
-        the others too. The ids that are gone."""
+    async def used(self) -> dict[str, int]:
+        """The images that answer for a step, with the moment when they last did, Unix nanoseconds."""
         records = await self._database.run(lambda t: t.all(STEP))
-        made = {str(record["image"]) for record in records.values()}
-        gone: list[str] = []
-        while leaves := self._leaves(made, self._in_use(containers)):
-            before = len(gone)
-            for id in leaves:
-                try:
-                    removed = await self._images.remove(id, in_use=self._in_use(containers))
-                except (Conflict, NotFound):  # somebody uses it since, or it went as another one's parent
-                    continue
-                gone += [step.deleted for step in removed if step.deleted]
-            if len(gone) == before:
-                break
+        found: dict[str, int] = {}
+        for record in records.values():
+            id = str(record["image"])
+            found[id] = max(found.get(id, 0), int(record.get("used", 0)))
+        return found
+
+    async def forget(self, *, every: bool) -> None:
+        """What images that are gone have answered for; every: all there is."""
         left = {image.id for image in self._images.list(every=True)}
-        forgotten = [key for key, record in records.items() if every or record["image"] not in left]
 
         def forget(transaction: Transaction) -> None:
-            for key in forgotten:
-                transaction.delete(STEP, key)
+            for key, record in transaction.all(STEP).items():
+                if every or record["image"] not in left:
+                    transaction.delete(STEP, key)
 
         await self._database.run(forget)
-        return gone
 
     def in_use(self) -> frozenset[str]:
         """The images that builds hold."""
         return frozenset(id for id, count in self.held.items() if count > 0)
-
-    def _in_use(self, containers: Containers) -> frozenset[str]:
-        return containers.images_in_use() | self.in_use()
-
-    def _leaves(self, made: set[str], in_use: frozenset[str]) -> list[str]:
-        images = self._images.list(every=True)
-        parents = {image.parent for image in images}
-        return [
-            image.id
-            for image in images
-            if image.id in made and not image.repo_tags and image.id not in parents and image.id not in in_use
-        ]

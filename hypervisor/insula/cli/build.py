@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from insula.cli.build_context import BLOCK, Context
 from insula.cli.client import Answer
 from insula.cli.disk import confirm
+from insula.cli.containers_list import read_filters
 from insula.cli.failure import Disconnected, Failure, UsageFailure
 from insula.cli.flags import BOOL, MANY, NUMBER, TEXT, Flag, Options
 from insula.cli.limit_flags import ulimit
@@ -193,7 +194,11 @@ def write_id(path: str, id: str) -> None:
 
 def prune(call: Call) -> int:
     confirm(call, ["WARNING! This will remove the steps of builds that no image needs."])
-    found = call.client.call("POST", "/build/prune", {"all": call.options.flag("all")}, notice="pruning")
+    options = call.options
+    query: dict[str, object] = {"all": options.flag("all"), "filters": read_filters(options.texts("filter"))}
+    if options.given("keep-storage"):
+        query["keep-storage"] = parse_size(options.text("keep-storage"), "keep-storage")
+    found = call.client.call("POST", "/build/prune", query, notice="pruning")
     for id in found.get("CachesDeleted") or ():
         print(id)
     print(f"Total reclaimed space: {human_size(found.get('SpaceReclaimed') or 0)}")
@@ -231,6 +236,7 @@ VERBS = {
     ), least=1, most=1),
     "builder prune": Verb("[OPTIONS]", "Remove what builds have kept", prune, (
         Flag("all", "a", BOOL, "Forget all steps, also of images that have names"),
+        Flag("filter", "", MANY, "Which of them (until=24h, type=exec.cachemount, id=ID)"),
         Flag("force", "f", BOOL, "Do not ask for confirmation"),
     ), most=0),
 }  # fmt: skip

@@ -70,7 +70,7 @@ def summary(found: dict[str, Any]) -> list[ROW]:
         summary_row("Images", len(images), len(used), found["LayersSize"], found["LayersSize"] - kept),
         summary_row("Containers", len(containers), len(alive), written, idle),
         volumes_row(found["Volumes"] or []),
-        summary_row("Build Cache", len(found["BuildCache"] or ()), 0, 0, 0),
+        cache_row(found["BuildCache"] or []),
     ]
 
 
@@ -78,6 +78,14 @@ def volumes_row(volumes: list[dict[str, Any]]) -> ROW:
     sizes = [max(0, volume["UsageData"]["Size"]) for volume in volumes]
     idle = [size for size, volume in zip(sizes, volumes, strict=True) if not volume["UsageData"]["RefCount"]]
     return summary_row("Local Volumes", len(volumes), len(volumes) - len(idle), sum(sizes), sum(idle))
+
+
+def cache_row(entries: list[dict[str, Any]]) -> ROW:
+    """The steps of images that have names are those images' own."""
+    own = [entry for entry in entries if not entry["Shared"]]
+    idle = sum(entry["Size"] for entry in own if not entry["InUse"])
+    used = sum(entry["InUse"] for entry in entries)
+    return summary_row("Build Cache", len(entries), used, sum(entry["Size"] for entry in own), idle)
 
 
 def summary_row(kind: str, total: int, active: int, size: int, reclaimable: int) -> ROW:

@@ -1,12 +1,15 @@
-"""What a build finds again: a step's image while it is whole, and only where it may be used."""
+"""What a build finds again: a step's image while it is whole, and only where it may be used; and what of it is pruned."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from insula.build.cache import StepCache, step_key
+from insula.build.cache_mounts import LABEL
+from insula.build.cache_prune import CacheFilter, CachePrune
 from insula.database import Database
 from insula.events import EventBus
 from insula.image.record import Image
@@ -14,6 +17,10 @@ from insula.image.reference import parse_platform
 from insula.image.steps import empty_document
 from insula.image.store import ImageStore
 from insula.paths import Paths
+from insula.volume.volume import VolumeSpec
+from insula.volume.volumes import Volumes
+
+Pruning = tuple[Callable[..., CachePrune], Volumes]
 
 
 class Used:
@@ -74,7 +81,23 @@ async def test_chains(store: tuple[ImageStore, StepCache]) -> None:
     assert cache.chain(["nowhere"], "linux/amd64") == frozenset()
 
 
-async def test_pruning(store: tuple[ImageStore, StepCache]) -> None:
+@pytest.fixture
+async def pruning(tmp_path: Path, store: tuple[ImageStore, StepCache]) -> AsyncIterator[Pruning]:
+    paths = Paths(tmp_path / "home", tmp_path / "run")
+    paths.make()
+    database = Database(tmp_path / "volumes.db")
+    await database.open()
+    volumes = Volumes(paths, database, EventBus())
+    await volumes.open()
+
+    def prune_as(*used: str) -> CachePrune:
+        return CachePrune(store[1], Used(*used), store[0], volumes)  # type: ignore[arg-type]
+
+    yield prune_as, volumes
+    await database.close()
+
+
+async def test_pruning(store: tuple[ImageStore, StepCache], pruning: Pruning) -> None:
     images, cache = store
     first = await add(images, cache, None, User="a")
     named = await add(images, cache, first, User="named")
@@ -82,9 +105,50 @@ async def test_pruning(store: tuple[ImageStore, StepCache]) -> None:
     lost = await add(images, cache, await add(images, cache, first, User="lost"), User="lost too")
     used, held = await add(images, cache, first, User="used"), await add(images, cache, first, User="held")
     cache.held[held.id] += 1
-    gone = await cache.prune(Used(used.id), every=False)  # type: ignore[arg-type]
+    prune = pruning[0](used.id)
+    gone, _ = await prune.prune(CacheFilter(), every=False)
     assert len(gone) == 2 and lost.id in gone
     assert {image.id for image in images.list(every=True)} == {first.id, named.id, used.id, held.id}
     assert await cache.find(step_key("", str({"User": "a"}), None)) is not None
-    assert await cache.prune(Used(used.id), every=True) == []  # type: ignore[arg-type]
+    assert await prune.prune(CacheFilter(), every=True) == ([], 0)
     assert await cache.find(step_key("", str({"User": "a"}), None)) is None
+
+
+async def test_what_is_pruned_by_filters(store: tuple[ImageStore, StepCache], pruning: Pruning) -> None:
+    images, cache = store
+    prune = pruning[0]()
+    first = await add(images, cache, None, User="a")
+    second = await add(images, cache, first, User="b")
+    other = await add(images, cache, None, User="c")
+    entries = {entry.id: entry for entry in await prune.entries()}
+    assert set(entries) == {first.id, second.id, other.id}
+    assert entries[second.id].parent == first.id and entries[second.id].kind == "regular"
+    assert (await prune.prune(CacheFilter(until_ns=entries[first.id].used_ns - 1), every=True))[0] == []
+    assert (await prune.prune(CacheFilter(kinds=("exec.cachemount",)), every=False))[0] == []
+    assert (await prune.prune(CacheFilter(ids=(first.id,)), every=False))[0] == []  # another stands on it
+    assert (await prune.prune(CacheFilter(parents=(first.id,)), every=False))[0] == [second.id]
+    assert await cache.find(step_key("", str({"User": "a"}), None)) is not None
+    assert (await prune.prune(CacheFilter(keep=entries[other.id].size), every=False))[0] == [first.id]
+    assert {image.id for image in images.list(every=True)} == {other.id}
+
+
+async def test_volumes_of_cache_mounts_are_pruned(pruning: Pruning) -> None:
+    prune_as, volumes = pruning
+    for name, labels in (("build-cache-1", {LABEL: "/root/.cache"}), ("mine", {})):
+        await volumes.create(VolumeSpec(name, labels=labels))
+    volume = volumes.find("build-cache-1")
+    (volume.mountpoint / "f").write_bytes(bytes(100_000))
+    os.utime(volume.mountpoint.parent, (1_000, 1_000))
+    (entry,) = await prune_as().entries()
+    assert (entry.id, entry.kind, entry.description) == (
+        "build-cache-1",
+        "exec.cachemount",
+        "cached mount /root/.cache",
+    )
+    assert entry.used_ns == 1_000 * 10**9 and entry.size >= 100_000
+    assert await prune_as().prune(CacheFilter(), every=False) == ([], 0)
+    assert await prune_as().prune(CacheFilter(until_ns=999 * 10**9), every=True) == ([], 0)
+    with volumes.claimed("build-cache-1"):
+        assert await prune_as().prune(CacheFilter(), every=True) == ([], 0)
+    gone, freed = await prune_as().prune(CacheFilter(kinds=("exec.cachemount",)), every=False)
+    assert gone == ["build-cache-1"] and freed >= 100_000 and volumes.has("mine")
