@@ -8,7 +8,6 @@ from typing import Any
 
 from aiohttp.web import StreamResponse
 
-from insula import errors
 from insula.api.call import JSON_TYPE, Call
 from insula.api.filters import check_known, read_flag
 from insula.api.image_json import encode_history, encode_image, encode_listed_image, encode_removed
@@ -26,6 +25,7 @@ from insula.image.saving import open_saved
 from insula.thread import in_thread
 
 TAR = "application/x-tar"
+PLATFORMS_MAX = 64
 
 
 async def list_(call: Call) -> StreamResponse:
@@ -161,11 +161,11 @@ async def send_lines(call: Call, source: AsyncGenerator[dict[str, Any], None]) -
 async def save(call: Call) -> StreamResponse:
     """Of one name in the path, or of several in the query."""
     names = [call.names["name"]] if "name" in call.names else call.texts("names")
-    platforms = call.texts("platform") if call.version >= (1, 48) else []
-    if len(platforms) > 1:
-        raise errors.NotImplemented("save of several platforms is not there yet", "name one, or none for all")
-    platform = read_platform(platforms[0]) if platforms else None
-    async with open_saved(call.engine.images, names, platform) as tar:
+    asked = call.texts("platform") if call.version >= (1, 48) else []
+    platforms = [platform for text in asked if (platform := read_platform(text))]
+    if len(platforms) > PLATFORMS_MAX:
+        raise InvalidArgument(f"more than {PLATFORMS_MAX} platforms are asked for")
+    async with open_saved(call.engine.images, names, platforms) as tar:
         response = await call.stream(TAR)
         async for piece in tar:
             await response.write(piece)

@@ -270,7 +270,7 @@ def save(call: Call) -> int:
     name = call.options.text("output")
     if not name and is_terminal(1):
         raise Failure("stdout is a terminal: redirect it to a file, or name one with -o")
-    query = {"names": call.options.arguments, "platform": call.options.text("platform") or None}
+    query = {"names": call.options.arguments, "platform": call.options.texts("platform")}
     write_archive(call.client.open("GET", "/images/get", query), name)
     return 0
 
@@ -323,7 +323,7 @@ VERBS = {
     "diff": Verb("CONTAINER", "Show what a container has changed in its files", diff, least=1, most=1),
     "save": Verb("[OPTIONS] IMAGE [IMAGE...]", "Write images as an archive for load", save, (
         Flag("output", "o", TEXT, "Write to a file instead of stdout"),
-        Flag("platform", "", TEXT, "Only the image of this platform"),
+        Flag("platform", "", MANY, "Only the image of this platform (may be repeated)"),
     ), least=1),
     "export": Verb("[OPTIONS] CONTAINER", "Write a container's files as a tar archive", export, (
         Flag("output", "o", TEXT, "Write to a file instead of stdout"),

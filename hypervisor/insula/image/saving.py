@@ -52,34 +52,34 @@ class Member:
 
 @asynccontextmanager
 async def open_saved(
-    store: ImageStore, names: Sequence[str], platform: str | None = None
+    store: ImageStore, names: Sequence[str], platforms: Sequence[str] = ()
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The archive as a stream; what is in it stays while this is open. platform: of each, this one alone.
+    """The archive as a stream; what is in it stays while this is open. platforms: of each, these alone; none: all.
 
     Raises NotFound, InvalidArgument, Unavailable before there is a stream."""
     if not names or len(names) > NAMES_MAX:
         raise InvalidArgument(f"an archive has from one to {NAMES_MAX} names of images")
     async with store.writing():  # nothing that is named here is collected meanwhile
-        chosen = [named for name in names for named in choose(store.catalog, name, platform)]
+        chosen = [named for name in names for named in choose(store.catalog, name, platforms)]
         members = await in_thread(_Plan(store).members, chosen)
         for id in dict.fromkeys(image.id for named in chosen for image in named.images):
             store.publish("save", id, id)
         yield _stream(members)
 
 
-def choose(catalog: Catalog, text: str, platform: str | None) -> list[Named]:
+def choose(catalog: Catalog, text: str, platforms: Sequence[str]) -> list[Named]:
     """What a name of an archive means: a tag, all tags of a repository, or an id. Raises NotFound,
     InvalidArgument."""
     references = _whole_repository(catalog, text)
     if not references and (found := catalog.find_tag(text)):
         references = [found[0]]
     if not references:
-        return [Named(_offering(tuple(catalog.candidates(text).values()), text, platform))]
+        return [Named(_offering(tuple(catalog.candidates(text).values()), text, platforms))]
     chosen = []
     for reference in references:
         images = tuple(catalog.candidates(str(reference)).values())
         name = None if reference.digest else reference
-        chosen.append(Named(_offering(images, text, platform), name))
+        chosen.append(Named(_offering(images, text, platforms), name))
     return chosen
 
 
@@ -94,15 +94,16 @@ def _whole_repository(catalog: Catalog, text: str) -> list[Reference]:
     return sorted(catalog.tags_in(reference.name), key=str)
 
 
-def _offering(images: tuple[Image, ...], text: str, platform: str | None) -> tuple[Image, ...]:
-    """Those for a platform, in an order of their own: the host's last."""
-    if platform:
-        wanted = parse_platform(platform)
-        images = tuple(image for image in images if image.platform.offers(wanted))
-        if not images:
+def _offering(images: tuple[Image, ...], text: str, platforms: Sequence[str]) -> tuple[Image, ...]:
+    """Those for some platforms, each of which there must be, in an order of their own: the host's last."""
+    offering = {} if platforms else {image.id: image for image in images}
+    for wanted in map(parse_platform, platforms):
+        found = {image.id: image for image in images if image.platform.offers(wanted)}
+        if not found:
             raise NotFound(f"image {text} has no platform {wanted}")
+        offering |= found
     host = host_architecture()
-    return tuple(sorted(images, key=lambda i: (i.platform.architecture == host, str(i.platform))))
+    return tuple(sorted(offering.values(), key=lambda i: (i.platform.architecture == host, str(i.platform))))
 
 
 class _Plan:

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ async def load(store: ImageStore, data: bytes) -> list[str]:
     return [event.id async for event in store.load(as_stream(data)) if isinstance(event, Loaded)]
 
 
-async def save(store: ImageStore, *names: str, platform: str | None = None) -> bytes:
-    async with open_saved(store, names, platform) as pieces:
+async def save(store: ImageStore, *names: str, platforms: Sequence[str] = ()) -> bytes:
+    async with open_saved(store, names, platforms) as pieces:
         return b"".join([piece async for piece in pieces])
 
 
@@ -90,10 +91,12 @@ async def test_platforms_are_an_index_and_the_host_is_last(store: ImageStore) ->
     assert {one["platform"]["architecture"] for one in inner["manifests"]} == {host_architecture(), OTHER}
     last = json.loads(found["manifest.json"])[-1]
     assert json.loads(found[last["Config"]])["architecture"] == host_architecture()
-    (alone,) = json.loads(members(await save(store, "a:1", platform=f"linux/{OTHER}"))["manifest.json"])
+    (alone,) = json.loads(members(await save(store, "a:1", platforms=[f"linux/{OTHER}"]))["manifest.json"])
     assert json.loads(found[alone["Config"]])["architecture"] == OTHER
+    both = [f"linux/{OTHER}", f"linux/{host_architecture()}"]
+    assert await save(store, "a:1", platforms=both) == await save(store, "a:1")
     with pytest.raises(NotFound):
-        await save(store, "a:1", platform="linux/s390x")
+        await save(store, "a:1", platforms=[*both, "linux/s390x"])
 
 
 async def test_readers_of_others_take_it(store: ImageStore, tmp_path: Path) -> None:
