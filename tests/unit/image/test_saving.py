@@ -109,6 +109,8 @@ async def test_readers_of_others_take_it(store: ImageStore, tmp_path: Path) -> N
         run("skopeo", "copy", f"{kind}:{archive}:{name}", f"oci:{tmp_path / kind}:x")
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path / "layout", filter="data")
+    for type, *ref in (("image", "--ref", "name=1"), ("image",)):
+        run("oci-image-tool", "validate", "--type", type, *ref, tmp_path / "layout")
     run("umoci", "unpack", "--rootless", "--image", f"{tmp_path / 'layout'}:1", tmp_path / "bundle")
     assert (tmp_path / "bundle" / "rootfs" / "two").read_bytes() == b"2" * 5000
 
