@@ -182,6 +182,26 @@ def test_an_upload_that_is_no_tar_or_cut_off(daemon: DaemonProcess) -> None:
     assert list((daemon.home / "staging").glob("image-*")) == []
 
 
+@pytest.mark.soak
+def test_a_context_of_two_gigabytes_costs_no_memory(emptied: DaemonProcess, tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2 << 30)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL large=yes\n")
+    process = Path(f"/proc/{emptied.pid}")
+    (process / "clear_refs").write_text("5")  # the highest is from now on
+    before = memory(process)["VmRSS"]
+    ran = emptied.docker("build", "-q", str(tmp_path), env=CLASSIC, timeout=600)
+    assert ran.returncode == 0, ran.stderr
+    assert memory(process)["VmHWM"] - before < 100 << 10, (before, memory(process))
+    assert not list((emptied.home / "staging").glob("image-*"))
+
+
+def memory(process: Path) -> dict[str, int]:
+    """KiB."""
+    lines = [line.split() for line in (process / "status").read_text().splitlines()]
+    return {words[0].rstrip(":"): int(words[1]) for words in lines if words[-1] == "kB"}
+
+
 def test_what_is_pruned(emptied: DaemonProcess, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nENV ONE=1\nENV TWO=2\n")
     assert emptied.insula("build", "-q", str(tmp_path)).returncode == 0
