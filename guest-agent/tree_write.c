@@ -200,6 +200,27 @@ static int make_room(const struct plan *plan, int parent, const char *name, cons
 	return (errno == EBUSY || errno == EROFS) && entry->kind == ENTRY_FILE && S_ISREG(status.st_mode) ? 1 : -1;
 }
 
+/* What something was only mounted on: it stays if it has something in it by now. */
+static int remove_entry(const struct plan *plan, const struct tree_entry *entry)
+{
+	char full[PATH_MAX];
+	const char *name;
+	struct stat status;
+	cleanup_close int parent = -1;
+	bool empty;
+
+	if (!*entry->path || full_path(plan, entry->path, full) < 0)
+		return *entry->path ? -1 : 0;
+	parent = open_parent(plan->root, full, &name);
+	if (parent < 0 || fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1;
+	empty = S_ISREG(status.st_mode) && status.st_size == 0;
+	if (empty || S_ISDIR(status.st_mode))
+		if (unlinkat(parent, name, empty ? 0 : AT_REMOVEDIR) < 0 && errno != ENOTEMPTY)
+			return -1;
+	return 0;
+}
+
 static int write_entry(struct plan *plan, const struct tree_entry *entry)
 {
 	const char *name;
@@ -267,7 +288,7 @@ static int write_all(struct plan *plan, const struct identity *owner)
 			entry.gid = owner->gid;
 		}
 		end = entry.kind == ENTRY_END;
-		if (!end && write_entry(plan, &entry) < 0)
+		if (!end && (plan->flags & TREE_REMOVE ? remove_entry(plan, &entry) : write_entry(plan, &entry)) < 0)
 			return tree_failed(entry.path);
 		free_entry(&entry);
 		if (end)

@@ -17,7 +17,7 @@ from host_end import HostEnd, Remote, wire
 
 IS_ROOT = os.geteuid() == 0
 ONE_FILE_SYSTEM, ITSELF, FOLLOW, OUTSIDE = 1, 2, 4, 8
-MAKE, KEEP_DIRECTORIES = 1, 2
+MAKE, KEEP_DIRECTORIES, REMOVE = 1, 2, 16
 END, DIRECTORY, FILE, SYMLINK, HARD_LINK, CHARACTER, BLOCK, FIFO, SOCKET = range(9)
 
 
@@ -271,6 +271,20 @@ def test_directories_are_kept_if_asked(host: HostEnd, tmp_path: Path) -> None:
     remote = write(host, tmp_path, entry(DIRECTORY, "f") + END_ENTRY, KEEP_DIRECTORIES)
     assert (remote.exit.value, remote.stderr) == (errno.ENOTDIR, b"f")
     assert write(host, tmp_path, entry(FILE, "f", b"x") + END_ENTRY, KEEP_DIRECTORIES).exit.value == 0
+
+
+def test_what_is_empty_is_removed_if_asked(host: HostEnd, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "a" / "b").mkdir(parents=True)
+    for name in ("full", "a/empty", "a/kept/in"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"x" if name == "full" else b"")
+    (root / "link").symlink_to("a")
+    names = ("a/kept", "a/b", "a/empty", "a", "full", "link", "missing", "missing/too", "link/empty")
+    stream = b"".join(entry(FILE, name) for name in names) + END_ENTRY
+    assert write(host, root, stream, REMOVE).exit.value == 0
+    found = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    assert found == ["a", "a/kept", "a/kept/in", "full", "link"]
 
 
 def test_a_directory_that_is_there_is_merged_into(host: HostEnd, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class WriteFlag(IntFlag):
     KEEP_DIRECTORIES = 2
     OWNED = 4
     OUTSIDE = 8
+    REMOVE = 16
 
 
 @dataclass(frozen=True, slots=True)
