@@ -14,6 +14,9 @@ PLACEHOLDER_BYTES = 1 << 40
 TRANSLATION_CACHE = 64
 """MiB of translated code under TCG: smaller is slower to start, larger costs memory in every machine."""
 
+FULL = ",werror=report"
+"""The guest is told that the host's disk is full: of its own accord QEMU would stop the machine, for good."""
+
 CONSOLE_BYTES = 1 << 16
 TAGS = ("binds", "volumes")
 
@@ -83,11 +86,11 @@ def _control(bus: Bus, fds: Descriptors) -> list[str]:
 def _disks(bus: Bus) -> list[str]:
     words = []
     for disk in (*(f"layer{n}" for n in range(LAYER_DISKS)), "writable"):
-        read_only = "off" if disk == "writable" else "on"
+        read_only, errors = ("off", FULL) if disk == "writable" else ("on", "")
         words += [
             "-blockdev",
             f"driver=null-co,node-name={disk}-empty,size={PLACEHOLDER_BYTES},read-zeroes=on,read-only={read_only}",
-            "-device", f"virtio-blk-{bus.suffix},id={disk},drive={disk}-empty,serial={disk}",
+            "-device", f"virtio-blk-{bus.suffix},id={disk},drive={disk}-empty{errors},serial={disk}",
         ]  # fmt: skip
     return words
 
