@@ -167,7 +167,7 @@ def test_refused_before_it_begins(
         ("FROM scratch\nENV A=${B:?gone}\n", "dockerfile parse error on line 2: B: gone"),
         ("FROM scratch\nADD git@github.com:a/b.git /x\n", "Git repository is not there yet"),
         ("FROM scratch\nADD http://127.0.0.1:9/x /x\n", "ADD failed: http://127.0.0.1:9/x cannot be fetched"),
-        ("FROM scratch\nRUN --mount=type=ssh x\n", "type=ssh is not there yet"),
+        ("FROM scratch\nRUN --mount=type=ssh,required x\n", "no SSH key 'default' forwarded from the client"),
     ],
 )
 def test_told_in_the_stream(daemon: DaemonProcess, dockerfile: str, told: str) -> None:

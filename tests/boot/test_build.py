@@ -4,33 +4,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from build_words import CLASSIC, build, write_context
 from words import BOTH, Words
 
 from boot_paths import PLATFORMS
 from daemon_fixture import DaemonProcess
 
 pytestmark = pytest.mark.boot
-CLASSIC = {"DOCKER_BUILDKIT": "0"}
-
-
-def write_context(place: Path, dockerfile: str, files: Mapping[str, str | bytes] | None = None) -> str:
-    (place / "Dockerfile").write_text(dockerfile)
-    for name, content in (files or {}).items():
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return str(place)
-
-
-def build(docker: Words, *args: str, code: int = 0) -> tuple[str, str]:
-    """What the docker command printed."""
-    done = docker.daemon.docker("build", *args, env=CLASSIC, timeout=300)
-    out, err = done.stdout.decode(), done.stderr.decode()
-    assert done.returncode == code, (args, done.returncode, out[-3000:], err[-3000:], docker.health())
-    return out, err
 
 
 def config(docker: Words, image: str) -> dict[str, object]:
@@ -251,27 +235,6 @@ def test_each_platform_builds_in_machines_of_its_own(docker: Words, place: Path,
     assert ran == docker.run("--platform", platform, "busybox", "uname", "-m")
 
 
-@BOTH
-def test_cache_mounts_outlive_the_build(docker: Words, place: Path) -> None:
-    step = "RUN --mount=type=cache,target=/var/kept,sharing=locked echo {0} >> /var/kept/f; cat /var/kept/f | tr '\\n' ' '"
-    folder = write_context(
-        place, f"FROM busybox\n{step.format('one')}\n{step.format('two')}\nRUN ls -A /var/kept || echo none\n"
-    )
-    out, _ = build(docker, "-t", "kept", folder)
-    assert "\none " in out and "\none two " in out
-    write_context(
-        place,
-        "FROM busybox\nRUN --mount=type=cache,id=/var/kept,dst=/x,ro cat /x/f && ! touch /x/g 2>/dev/null\n",
-    )
-    out, _ = build(docker, folder)
-    assert "\none\ntwo\n" in out
-    assert "f" not in docker.run("kept", "sh", "-c", "ls -A /var/kept || true").split()
-    assert docker.daemon.request("POST", "/build/prune?all=1").status == 200
-    assert not [
-        name for name in docker.succeed("volume", "ls", "-q").split() if name.startswith("build-cache-")
-    ]
-
-
 def test_a_secret_is_in_no_layer_no_history_and_no_log(docker: Words, place: Path) -> None:
     (place / "key").write_text("very-secret-word")
     folder = place / "context"
@@ -311,35 +274,6 @@ def test_equal_inputs_give_equal_images(docker: Words, place: Path) -> None:
         docker.run("same", "stat", "-c", "%Y", "/made/here", "/d/e/f", "/copied/b").split()
         == ["1000000000"] * 3
     )
-
-
-@BOTH
-def test_bind_mounts_are_there_for_one_step(docker: Words, place: Path) -> None:
-    folder = write_context(
-        place,
-        "FROM busybox AS made\n"
-        "RUN mkdir /out && echo made > /out/f && chown -R 8:8 /out\n"
-        "FROM busybox\n"
-        "RUN --mount=target=/in --mount=type=bind,source=sub/one,target=/etc/one "
-        "--mount=from=made,source=/out,target=/made "
-        "cat /in/sub/one /etc/one /made/f > /kept && ls -ln /made/f /in/sub/one && ! touch /in/new\n"
-        "RUN --mount=target=/in,rw echo lost > /in/new && cat /in/new >> /kept && [ ! -e /in/gone ]\n"
-        "RUN [ ! -e /in/sub ] && [ ! -e /made/f ] && [ ! -s /etc/one ]\n",
-        {"sub/one": "one\n", "gone": "x", ".dockerignore": "gone\n"},
-    )
-    out, _ = build(docker, "-t", "bound", folder)
-    listed = [line.split() for line in out.splitlines() if line.startswith("-rw")]
-    assert {(words[2], words[3], words[-1]) for words in listed} == {
-        ("8", "8", "/made/f"),
-        ("0", "0", "/in/sub/one"),
-    }
-    assert docker.run("bound", "sh", "-c", "cat /kept; ls -d /in /made /.insula-bind 2>/dev/null; true") == (
-        "one\none\nmade\nlost\n"
-    )
-    assert "Running in" not in build(docker, "-t", "bound", folder)[0]
-    (place / "sub" / "one").write_text("two\n")
-    assert build(docker, "-t", "bound", folder)[0].count("Running in") == 3
-    assert "build-bind" not in docker.succeed("volume", "ls")
 
 
 def test_squash_leaves_one_layer_and_the_same_files(docker: Words, place: Path) -> None:
@@ -383,18 +317,4 @@ def test_stages_that_need_nothing_of_each_other_run_at_the_same_time(docker: Wor
     numbers = [line.split()[1] for line in out.splitlines() if line.startswith("Step ")]
     assert numbers == [f"{n}/7" for n in range(1, 8)]
     assert docker.run("met", "cat", "/one", "/two") == "one\ntwo\n"
-    docker.succeed("volume", "prune", "-af")
-
-
-@BOTH
-def test_a_cache_of_somebody_is_theirs(docker: Words, place: Path) -> None:
-    mount = "--mount=type=cache,id=theirs,target=/c,uid=8,gid=12,mode=0750"
-    folder = write_context(
-        place,
-        f"FROM busybox\nUSER 8:12\nRUN {mount} stat -c %u:%g:%a /c && echo kept > /c/f\n"
-        f"RUN {mount} cat /c/f\n"
-        "RUN --mount=type=cache,id=theirs,target=/c,sharing=private [ ! -e /c/f ]\n",
-    )
-    out, _ = build(docker, "--no-cache", folder)
-    assert "8:12:750\n" in out and "kept\n" in out
     docker.succeed("volume", "prune", "-af")

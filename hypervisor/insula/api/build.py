@@ -28,6 +28,7 @@ from insula.image.registry.challenge import Credentials
 CREDENTIALS_HEADER = "X-Registry-Config"
 CREDENTIALS_MAX = 100
 SECRETS_HEADER = "X-Insula-Build-Secrets"
+AGENTS_HEADER = "X-Insula-Build-Ssh"
 REFUSED = {
     "outputs": f"outputs belong to BuildKit: {BUILDKIT}",
     "session": f"sessions belong to BuildKit: {BUILDKIT}",
@@ -46,10 +47,10 @@ def read_options(call: Call) -> BuildOptions:
         raise errors.NotImplemented("BuildKit's builder is not there", BUILDKIT)
     return BuildOptions(
         dockerfile=call.text("dockerfile"),
+        remote=call.text("remote"),
         tags=tuple(dict.fromkeys(tag for tag in call.texts("t") if tag)),
         target=call.text("target"),
         arguments=_texts(call, "buildargs", optional=True),
-        remote=call.text("remote"),
         labels={name: value or "" for name, value in _texts(call, "labels").items()},
         no_cache=call.flag("nocache"),
         caches=tuple(_list(call, "cachefrom")),
@@ -72,6 +73,7 @@ def read_options(call: Call) -> BuildOptions:
         isolation=call.text("isolation"),
         credentials=_credentials(call.request.headers.get(CREDENTIALS_HEADER, "")),
         secrets=_secrets(call.request.headers.get(SECRETS_HEADER, "")),
+        agents=_agents(call.request.headers.get(AGENTS_HEADER, "")),
         id=call.text("buildid"),
     )
 
@@ -148,6 +150,20 @@ def _secrets(text: str) -> dict[str, bytes]:
         return {str(id): base64.b64decode(value, validate=True) for id, value in document.items()}
     except (ValueError, TypeError, InsulaError) as error:
         raise InvalidArgument(f"the header {SECRETS_HEADER} cannot be read") from error
+
+
+def _agents(text: str) -> dict[str, str]:
+    """By id, of Insula's own command: base64 of a JSON object, ids to paths of sockets on this host. Whoever may
+    speak to the daemon may mount any socket that it can use."""
+    if not text:
+        return {}
+    try:
+        document = read_object(base64.b64decode(text, validate=True))
+    except (ValueError, InsulaError) as error:
+        raise InvalidArgument(f"the header {AGENTS_HEADER} cannot be read") from error
+    if not all(isinstance(path, str) for path in document.values()):
+        raise InvalidArgument(f"the header {AGENTS_HEADER} has something else than paths")
+    return {str(id): path for id, path in document.items()}
 
 
 class _Stream:

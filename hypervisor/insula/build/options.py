@@ -52,6 +52,7 @@ class BuildOptions:
     security_opt: tuple[str, ...] = ()
     isolation: str = ""
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+    agents: dict[str, str] = field(default_factory=dict)
     credentials: dict[str, Credentials] = field(default_factory=dict, repr=False)
     id: str = ""
 
@@ -72,6 +73,10 @@ class BuildOptions:
             raise InvalidArgument(f"more than {ARGUMENTS_MAX} build arguments or labels")
         if len(self.secrets) > SECRETS_MAX or any(len(v) > SECRET_MAX for v in self.secrets.values()):
             raise InvalidArgument(f"a build has {SECRETS_MAX} secrets of {SECRET_MAX} bytes at most")
+        if len(self.agents) > SECRETS_MAX or not all(path.startswith("/") for path in self.agents.values()):
+            raise InvalidArgument(
+                f"a build has {SECRETS_MAX} ssh agents at most, each by its socket's full path"
+            )
         self.container("any", ("true",))
 
     def container(self, image: str, command: tuple[str, ...], env: tuple[str, ...] = ()) -> ContainerSpec:

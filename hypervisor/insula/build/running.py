@@ -1,14 +1,14 @@
 """What a RUN runs: the command in its three forms, the environment, the mounts. Pure.
 
-Of mounts there are tmpfs, cache, secret and bind. Refused by name are the others, the host's network, devices and
-whatever would lower a wall.
+Of mounts there are tmpfs, cache, secret, bind and ssh. Refused by name are the others, the host's network, devices
+and whatever would lower a wall.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from insula import errors
-from insula.agent.boot_document import File, Mount, MountKind
+from insula.agent.boot_document import SOCKETS_MAX, File, Mount, MountKind, socket_mount
 from insula.build.dockerfile import flags_of
 from insula.build.metadata import SHELL
 from insula.build.parser import Instruction, fail, heredoc_names, split_words
@@ -16,9 +16,11 @@ from insula.container.tmpfs import check_target, normal_path, parse_tmpfs
 from insula.errors import InvalidArgument
 
 SCRIPT = "/.insula-heredoc"
-FILLED = "/.insula-bind"
-"""Where the machine writes what a bind mount is to show."""
+FILLED = "/proc"
+"""Where the machine writes what a mount is to show, while nothing runs in it: every step has this folder anyway."""
 SECRETS = "/run/secrets/"
+AGENTS = "/run/buildkit/ssh_agent."
+"""Where an ssh agent's socket is, with its number, if nothing else is said."""
 MOUNT_KEYS = {
     "tmpfs": {"type", "target", "dst", "destination", "size"},
     "cache": {
@@ -50,6 +52,7 @@ MOUNT_KEYS = {
         "readonly",
     },
     "secret": {"type", "id", "target", "dst", "destination", "required", "mode", "uid", "gid", "env"},
+    "ssh": {"type", "id", "target", "dst", "destination", "required", "mode", "uid", "gid"},
 }
 TRUE = ("", "true", "1")
 
@@ -57,7 +60,8 @@ TRUE = ("", "true", "1")
 @dataclass(frozen=True, slots=True)
 class CacheMount:
     """A folder that is kept between builds. sharing: `locked` is for one step at a time, `private` gives steps at the
-    same time folders of their own; mode, uid, gid: of the folder when it is made."""
+    same time folders of their own; mode, uid, gid: of the folder when it is made; from_, source: a stage or an image,
+    and the folder of it whose files are in the cache at first."""
 
     id: str
     target: str
@@ -66,10 +70,12 @@ class CacheMount:
     mode: int = 0o755
     uid: int = 0
     gid: int = 0
+    from_: str = ""
+    source: str = "/"
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is made as any volume is."""
+        """Whether its folder is made as any volume's is."""
         return (self.mode, self.uid, self.gid) == (0o755, 0, 0)
 
 
@@ -85,6 +91,22 @@ class BindMount:
 
 
 @dataclass(frozen=True, slots=True)
+class SshMount:
+    """An ssh agent's socket. source: its path on the host; mount: as the guest has it."""
+
+    source: str
+    mount: Mount
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a build was given for its steps, by id. secrets: their content; agents: paths of ssh agents' sockets."""
+
+    secrets: Mapping[str, bytes]
+    agents: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """One RUN. words: as history and failures show the command; hidden: paths that are only mounted upon."""
 
@@ -96,15 +118,11 @@ class Running:
     files: tuple[File, ...] = ()
     caches: tuple[CacheMount, ...] = ()
     binds: tuple[BindMount, ...] = ()
+    agents: tuple[SshMount, ...] = ()
     hidden: frozenset[bytes] = frozenset()
 
 
-def plan_run(
-    instruction: Instruction,
-    shell: tuple[str, ...],
-    secrets: Mapping[str, bytes],
-    directory: str,
-) -> Running:
+def plan_run(instruction: Instruction, shell: tuple[str, ...], given: Given, directory: str) -> Running:
     """directory: that mount targets are relative to. Raises InvalidArgument, NotImplemented."""
     flags = flags_of(instruction)
     offline = _network(instruction, flags.get("network", ["default"])[0])
@@ -121,6 +139,7 @@ def plan_run(
     targets: list[str] = []
     caches: list[CacheMount] = []
     binds: list[BindMount] = []
+    agents: list[SshMount] = []
     if script is not None:
         files.append(File(SCRIPT, script.encode("utf-8", "surrogateescape"), 0o755))
         targets.append(SCRIPT)
@@ -134,23 +153,21 @@ def plan_run(
             targets.append(parsed.target)
         elif mount["type"] == "cache":
             caches.append(_cache(instruction, mount, directory))
-            targets += [caches[-1].target, *([] if caches[-1].is_plain else [FILLED])]
+            targets += [caches[-1].target, FILLED]
         elif mount["type"] == "bind":
             binds.append(_bind(instruction, mount, directory))
             targets += [FILLED, binds[-1].target]
+        elif mount["type"] == "ssh":
+            agents += _ssh(instruction, mount, given.agents, directory, len(agents))
         else:
-            _take_secret(instruction, mount, secrets, directory, (files, env, targets))
+            _take_secret(instruction, mount, given.secrets, directory, (files, env, targets))
+    if agents:
+        targets += [agent.mount.target for agent in agents]
+        env.append(f"SSH_AUTH_SOCK={agents[0].mount.target}")
     return Running(
-        command,
-        " ".join(command),
-        offline,
-        tuple(env),
-        tuple(mounts),
-        tuple(files),
-        tuple(caches),
-        tuple(binds),
-        _hidden(targets),
-    )
+        command, " ".join(command), offline, tuple(env), tuple(mounts), tuple(files), tuple(caches), tuple(binds),
+        tuple(agents), _hidden(targets),
+    )  # fmt: skip
 
 
 def _network(instruction: Instruction, name: str) -> bool:
@@ -183,18 +200,12 @@ def _command(instruction: Instruction, shell: tuple[str, ...]) -> tuple[tuple[st
 
 
 def _read_mount(instruction: Instruction, text: str) -> dict[str, str]:
-    """Its keys and values. Raises InvalidArgument, NotImplemented."""
+    """Its keys and values. Raises InvalidArgument."""
     found: dict[str, str] = {}
     for item in text.split(","):
         key, equals, value = item.partition("=")
         found[key.strip().lower()] = value if equals else ""
     kind = found.setdefault("type", "bind")
-    if kind == "ssh":
-        raise errors.NotImplemented(
-            f"dockerfile parse error on line {instruction.line}: RUN --mount=type=ssh is not there yet: no agent's "
-            "socket leads into a machine",
-            "give the step a key of its own by --mount=type=secret",
-        )
     if kind not in MOUNT_KEYS:
         raise fail(instruction.line, f"unsupported mount type {kind[:80]!r}")
     for key in found:
@@ -224,20 +235,19 @@ def _bind(instruction: Instruction, mount: Mapping[str, str], directory: str) ->
 
 
 def _cache(instruction: Instruction, mount: Mapping[str, str], directory: str) -> CacheMount:
-    """Raises InvalidArgument, NotImplemented."""
+    """Raises InvalidArgument."""
     sharing = mount.get("sharing") or "shared"
     if sharing not in ("shared", "locked", "private"):
         raise fail(instruction.line, f"unsupported sharing value {sharing[:40]!r}")
-    if any(mount.get(key) for key in ("from", "source")):
-        raise errors.NotImplemented(
-            f"dockerfile parse error on line {instruction.line}: a cache mount with from is not there yet",
-            "leave it out: a cache is empty at first",
-        )
+    from_, source = mount.get("from", ""), mount.get("source") or "/"
+    if source != "/" and not from_:
+        raise fail(instruction.line, "a cache mount with a source needs from: a stage or an image")
     target = _target(instruction, mount, directory)
     read_only = any(key in mount and mount[key] in TRUE for key in ("readonly", "ro"))
     mode = _number(instruction, mount, "mode", 8) if mount.get("mode") else 0o755
     uid, gid = (_number(instruction, mount, key, 10) if mount.get(key) else 0 for key in ("uid", "gid"))
-    return CacheMount(mount.get("id") or target, target, read_only, sharing, mode & 0o7777, uid, gid)
+    id = mount.get("id") or target
+    return CacheMount(id, target, read_only, sharing, mode & 0o7777, uid, gid, from_, source)
 
 
 def _number(instruction: Instruction, mount: Mapping[str, str], key: str, base: int) -> int:
@@ -248,6 +258,24 @@ def _number(instruction: Instruction, mount: Mapping[str, str], key: str, base: 
     ):
         raise fail(instruction.line, f"invalid value for {key}: {text[:20]!r}")
     return int(text, base)
+
+
+def _ssh(
+    instruction: Instruction, mount: Mapping[str, str], agents: Mapping[str, str], directory: str, number: int
+) -> list[SshMount]:
+    """The mount, or none if the build was not given that agent and the step can do without it. Raises
+    InvalidArgument."""
+    id = mount.get("id") or "default"
+    if id not in agents:
+        if mount.get("required", "false") in TRUE:
+            raise fail(instruction.line, f"no SSH key {id[:80]!r} forwarded from the client")
+        return []
+    if number == SOCKETS_MAX:
+        raise fail(instruction.line, f"a step has {SOCKETS_MAX} mounts of type ssh at most")
+    target = _target(instruction, mount, directory, f"{AGENTS}{number}")
+    mode = _number(instruction, mount, "mode", 8) if mount.get("mode") else 0o600
+    uid, gid = (_number(instruction, mount, key, 10) if mount.get(key) else 0 for key in ("uid", "gid"))
+    return [SshMount(agents[id], socket_mount(target, mode, uid, gid))]
 
 
 def _take_secret(

@@ -9,8 +9,9 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from insula.build.arguments import Arguments
@@ -23,8 +24,8 @@ from insula.build.messages import Messages
 from insula.build.metadata import Change, change_config, workdir_of
 from insula.build.options import BuildOptions
 from insula.build.parser import Instruction, fail, reparse, split_words
-from insula.build.running import BindMount, plan_run
-from insula.build.stage_machine import CopyStep, RunStep, StageMachine, Take, open_stage_machine
+from insula.build.running import BindMount, CacheMount, Given, SshMount, plan_run
+from insula.build.stage_machine import Agent, CopyStep, RunStep, StageMachine, Take, open_stage_machine
 from insula.build.taking import Taking, read_mode, read_owner
 from insula.container.parts import Parts
 from insula.container.settings import PATH
@@ -34,6 +35,7 @@ from insula.image.record import Image
 from insula.image.reference import ImagePlatform
 from insula.image.steps import NewLayer, empty_document, make_config
 from insula.thread import in_thread
+from insula.volume.source import find_source
 
 NOP = "/bin/sh -c #(nop) "
 Work = Callable[[Take], Awaitable[NewLayer]]
@@ -224,9 +226,11 @@ class StageBuild:
             await machine.close()
 
     async def _run(self, instruction: Instruction) -> None:
+        instruction = replace(instruction, flags=tuple(self._flag(instruction, f) for f in instruction.flags))
         config, options = self.document["config"], self.shop.options
         shell = tuple(config.get("Shell") or ())
-        running = plan_run(instruction, shell, options.secrets, config.get("WorkingDir") or "/")
+        given_by = Given(options.secrets, options.agents)
+        running = plan_run(instruction, shell, given_by, config.get("WorkingDir") or "/")
         env = self.env
         given = {name: value for name, value in self.known.items() if name not in env}
         hidden = {n: v for n, v in self.shop.arguments.proxies().items() if n not in env and n not in given}
@@ -234,6 +238,7 @@ class StageBuild:
         words = " ".join([*([f"|{len(told)}", *told] if told else []), running.words])
 
         known = [await self._known_bind(instruction, bind) for bind in running.binds]
+        caches = [await self._known_cache(cache) for cache in running.caches]
 
         async def work(take: Take) -> NewLayer:
             pairs = zip(running.binds, known, strict=True)
@@ -242,14 +247,31 @@ class StageBuild:
             extra = (*told, *(f"{name}={value}" for name, value in hidden.items()), *running.env)
             spec = options.container("build", running.command, extra)
             step = RunStep(
-                spec, self._config(), running.offline, running.mounts, running.files, running.caches, tuple(binds),
-                running.hidden, self.shop.arguments.epoch(),
+                spec, self._config(), running.offline, running.mounts, running.files, tuple(caches), tuple(binds),
+                running.hidden, self.shop.arguments.epoch(), tuple([await _agent(one) for one in running.agents]),
+                self._taken,
             )  # fmt: skip
             return await machine.run(step, take, self.shop.messages.output)
 
         depends = [list(instruction.flags), options.network, list(options.hosts)]
+        depends += [cache.id for cache in caches if cache.from_]
         depends += [await in_thread(one.digest) if isinstance(one, Copy) else one for one in known]
         await self._step(words, work, depends, secrets.token_hex(32))
+
+    def _flag(self, instruction: Instruction, flag: str) -> str:
+        """A RUN's flag with the variables of a mount replaced. Raises InvalidArgument."""
+        name, _, text = flag.partition("=")
+        if name != "--mount":
+            return flag
+        found = []
+        for item in text.split(","):
+            key, equals, value = item.partition("=")
+            if key == "from" and "$" in value:
+                raise fail(
+                    instruction.line, "'from' doesn't support variable expansion, define alias stage instead"
+                )
+            found.append(f"{key}{equals}{self._expand(instruction, value)}")
+        return f"{name}={','.join(found)}"
 
     async def _known_bind(self, instruction: Instruction, bind: BindMount) -> Copy | str:
         """The files of a bind mount, if they are the context's; else the id of the image that has them."""
@@ -257,9 +279,17 @@ class StageBuild:
             return await self.others.source_of(self, bind.from_)
         return await self.shop.taking.from_context(instruction, [bind.source], Wish(), lambda text: text)
 
-    async def _taken(self, bind: BindMount) -> Copy:
-        """Another stage's or image's files, for a bind mount."""
-        return await self._take_from("RUN", bind.from_, [bind.source], Wish(owner=None))
+    async def _known_cache(self, cache: CacheMount) -> CacheMount:
+        """One that begins with the files of an image is another than one that begins with those of another."""
+        if not cache.from_:
+            return cache
+        return replace(
+            cache, id=f"{cache.id} of {await self.others.source_of(self, cache.from_)} {cache.source}"
+        )
+
+    async def _taken(self, mount: BindMount | CacheMount) -> Copy:
+        """Another stage's or image's files, for a mount."""
+        return await self._take_from("RUN", mount.from_, [mount.source], Wish(owner=None))
 
     async def _take_from(self, name: str, other: str, sources: list[str], wish: Wish) -> Copy:
         machine = await self.others.machine_of(self, other)
@@ -329,6 +359,15 @@ class StageBuild:
             elif part not in ("", "."):
                 parts.append(part)
         return "/" + "/".join(parts), is_folder or not parts
+
+
+async def _agent(ssh: SshMount) -> Agent:
+    """Its links are followed here, once, where nobody but the host's own users has made any. Raises InvalidArgument,
+    Unavailable."""
+    found = await in_thread(find_source, Path(ssh.source))
+    if found.socket is None:
+        raise InvalidArgument(f"the ssh agent at {ssh.source[:200]} is no socket")
+    return Agent(ssh.mount, found.path)
 
 
 def _wish(flags: dict[str, list[str]]) -> tuple[Wish, str]:

@@ -14,7 +14,8 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from insula.agent.boot_document import BootFlag, File, Mount
 from insula.agent.reports import ExitKind
@@ -23,7 +24,7 @@ from insula.agent.streams import Process
 from insula.agent.tar import tar_from_tree
 from insula.agent.tree import Entry, Kind, ReadFlag, TreeReader, WriteFlag, lower_of
 from insula.build.bind_mounts import Binds, Bound
-from insula.build.cache_mounts import Places
+from insula.build.cache_mounts import Base, Places, no_base
 from insula.build.copying import Item, tree_of
 from insula.build.running import CacheMount
 from insula.container.commit import layer_entries
@@ -33,6 +34,7 @@ from insula.container.networking import Joined
 from insula.container.parts import Parts
 from insula.container.plan import Choices, make_files_plan, make_plan
 from insula.container.settings import merge_settings
+from insula.container.sockets import carry_sockets
 from insula.container.spec import ContainerSpec
 from insula.container.trees import TreeFailure, check_exit, output_of, said_by, send, stat, tree_process
 from insula.container.visit import Visit
@@ -53,10 +55,18 @@ Say = Callable[[int, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """An ssh agent's socket. mount: in the guest; socket: on the host, without links."""
+
+    mount: Mount
+    socket: Path
+
+
+@dataclass(frozen=True, slots=True)
 class RunStep:
     """One RUN. spec: as a container; config: of the image so far; offline: without the network that the build
     has; mounts, files: besides a container's; caches: kept between builds; binds: for this step; hidden: what is
-    made only to mount upon; epoch: no file is younger, if it is given."""
+    made only to mount upon; epoch: no file is younger, if it is given; agents: for this step; base: of new caches."""
 
     spec: ContainerSpec
     config: ImageConfig
@@ -67,6 +77,16 @@ class RunStep:
     binds: tuple[Bound, ...] = ()
     hidden: frozenset[bytes] = frozenset()
     epoch: int | None = None
+    agents: tuple[Agent, ...] = ()
+    base: Base = no_base
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """paths: not to be told in a layer if the image had none of them; found: those that there were."""
+
+    paths: frozenset[bytes] = frozenset()
+    found: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +125,10 @@ class StageMachine:
         self._held = AsyncExitStack()
         self._places = Places(parts)
         self._binds = Binds(parts, self._places)
+        self._sockets: dict[
+            int, Path
+        ] = {}  # of the step that runs, by their mounts' places in its boot document
+        self._carrying: asyncio.Task[None] | None = None
         self.steps = 0
         """How many upper directories there are below the next one."""
 
@@ -148,7 +172,9 @@ class StageMachine:
     async def run(self, step: RunStep, take: Take, say: Say) -> NewLayer:
         """Runs a program to its end and gives what it has written. Raises StepFailed, InsulaError."""
         binds = [await self._binds.mount(self._machine, step.spec, one, self._fill) for one in step.binds]
-        async with self._places.mounted(self._machine, step.spec, step.caches, self._fill) as caches:
+        async with self._places.mounted(
+            self._machine, step.spec, step.caches, self._fill, step.base
+        ) as caches:
             return await self._run(replace(step, mounts=(*step.mounts, *binds, *caches)), take, say)
 
     async def _fill(self, mount: Mount, folder: str, items: Sequence[Item]) -> None:
@@ -171,11 +197,13 @@ class StageMachine:
         plan = make_plan(
             step.spec, settings, self._platform, self._rootfs.layers, self._writable, choices
         ).document
+        mounts = (*plan.mounts, *step.mounts)
+        self._carry(step.agents, len(mounts))
         document = replace(
             plan,
             writable=self.steps,
             clock_ns=time.time_ns(),
-            mounts=(*plan.mounts, *step.mounts),
+            mounts=(*mounts, *(agent.mount for agent in step.agents)),
             files=(*plan.files, *step.files),
         )
         try:
@@ -187,10 +215,21 @@ class StageMachine:
         if code:
             words = " ".join(settings.arguments)
             raise StepFailed(f"The command '{words}' returned a non-zero code: {code}", code)
-        layer = await self._take_layer(take, step.hidden, step.epoch)
+        stubs: list[bytes] = []
+        layer = await self._take_layer(take, Hidden(step.hidden, stubs), step.epoch)
         session.release(main.number)
-        await self._end_step(layer)
+        await session.stop()
+        await self._remove(stubs)
+        self.steps += 1
         return layer
+
+    def _carry(self, agents: Sequence[Agent], first: int) -> None:
+        """Connections to the sockets of these, and to no others, from now on. first: the place of their mounts."""
+        self._sockets.clear()
+        self._sockets |= {first + number: agent.socket for number, agent in enumerate(agents)}
+        if agents and self._carrying is None:
+            self._carrying = asyncio.create_task(carry_sockets(self._session, self._sockets))
+            self._held.push_async_callback(_end, self._carrying)
 
     async def _join(self, id: str) -> Leases:
         """The network, joined by the first step that wants it."""
@@ -217,7 +256,7 @@ class StageMachine:
                 await _write(visit, folder, WriteFlag.MAKE | WriteFlag.OWNED, step.owner, items)
             else:
                 await _write(visit, folder, WriteFlag.MAKE, "", items)
-            layer = await self._take_layer(take, frozenset(), step.epoch)
+            layer = await self._take_layer(take, Hidden(), step.epoch)
         self.steps += bool(layer.digest)
         return layer
 
@@ -258,13 +297,14 @@ class StageMachine:
 
     # -- layers
 
-    async def _take_layer(self, take: Take, hidden: frozenset[bytes], epoch: int | None) -> NewLayer:
+    async def _take_layer(self, take: Take, hidden: Hidden, epoch: int | None) -> NewLayer:
         async with aclosing(self._layer(hidden, epoch)) as layer:  # type: ignore[type-var]  # a generator
             return await take(layer)
 
-    async def _layer(self, hidden: frozenset[bytes], epoch: int | None) -> AsyncIterator[bytes]:
+    async def _layer(self, hidden: Hidden, epoch: int | None) -> AsyncIterator[bytes]:
         def change(entry: Entry) -> tuple[Entry, ...]:
-            if entry.path in hidden and lower_of(entry) is None:
+            if entry.path in hidden.paths and lower_of(entry) is None:
+                hidden.found.append(entry.path)
                 return ()
             found = layer_entries(entry)
             if epoch is None:
@@ -279,9 +319,18 @@ class StageMachine:
                 async for piece in tar:
                     yield piece
 
-    async def _end_step(self, layer: NewLayer) -> None:
-        await self._session.stop()
-        self.steps += 1
+    async def _remove(self, stubs: Sequence[bytes]) -> None:
+        """What a step had made only to mount upon, before the next one sees it; folders after what is in them."""
+        if not stubs:
+            return
+        items = tuple(Item(Entry(Kind.FILE, path=path)) for path in sorted(stubs, reverse=True))
+        async with self._open_files() as visit:
+            await _write(visit, "", WriteFlag.REMOVE, "", items)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _watch(main: Process, say: Say) -> int:

@@ -3,14 +3,15 @@
 import base64
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
 
 from insula.cli.build_context import BLOCK, Context
 from insula.cli.client import Answer
-from insula.cli.disk import confirm
 from insula.cli.containers_list import read_filters
+from insula.cli.disk import confirm
 from insula.cli.failure import Disconnected, Failure, UsageFailure
 from insula.cli.flags import BOOL, MANY, NUMBER, TEXT, Flag, Options
 from insula.cli.limit_flags import ulimit
@@ -20,6 +21,7 @@ from insula.cli.values import pairs, parse_size
 from insula.cli.verb import Call, Verb
 
 SECRETS_HEADER = "X-Insula-Build-Secrets"
+AGENTS_HEADER = "X-Insula-Build-Ssh"
 SECRETS_MAX = 45_000
 TEXT_QUERY = {
     "target": "target", "network": "networkmode", "cpuset-cpus": "cpusetcpus", "cpuset-mems": "cpusetmems",
@@ -33,6 +35,8 @@ def build(call: Call) -> int:
     options = call.options
     query = read_query(options)
     headers = {SECRETS_HEADER: secrets} if (secrets := read_secrets(options.texts("secret"))) else {}
+    if agents := find_agents(options.texts("ssh")):
+        headers[AGENTS_HEADER] = base64.b64encode(json.dumps(agents).encode()).decode()
     source = Sending(options.arguments[0], options.text("file"))
     query |= {"dockerfile": source.dockerfile or None, "remote": source.remote or None}
     try:
@@ -110,6 +114,20 @@ def read_secret(path: str, name: str) -> bytes:
         return os.environb[name.encode()]
     except (OSError, KeyError) as error:
         raise Failure(f"cannot read the secret {path or name}: {error}") from error
+
+
+def find_agents(texts: list[str]) -> dict[str, str]:
+    """`default`, `id=SOCKET`: the full paths of ssh agents' sockets, by id. Raises Failure."""
+    found: dict[str, str] = {}
+    for text in texts:
+        id, _, path = text.partition("=")
+        path = path or os.environ.get("SSH_AUTH_SOCK", "")
+        if not path:
+            raise Failure("there is no ssh agent: SSH_AUTH_SOCK is not set")
+        if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise Failure(f"{path} is no ssh agent's socket: give keys to an agent by ssh-add")
+        found[id or "default"] = os.path.abspath(path)
+    return found
 
 
 class Sending:
@@ -206,7 +224,7 @@ def prune(call: Call) -> int:
 
 
 VERBS = {
-    "build": Verb("[OPTIONS] PATH | -", "Build an image from a Dockerfile", build, (
+    "build": Verb("[OPTIONS] PATH | URL | -", "Build an image from a Dockerfile", build, (
         Flag("add-host", "", MANY, "A line of /etc/hosts (host:ip)"),
         Flag("build-arg", "", MANY, "Set a build argument (NAME=VALUE)"),
         Flag("cache-from", "", MANY, "Use the steps of these images alone"),
@@ -229,6 +247,7 @@ VERBS = {
         Flag("secret", "", MANY, "A secret for RUN --mount=type=secret (id=ID,src=FILE)"),
         Flag("security-opt", "", MANY, "Security options of the RUN steps"),
         Flag("shm-size", "", TEXT, "Size of /dev/shm"),
+        Flag("ssh", "", MANY, "An ssh agent for RUN --mount=type=ssh (default, or ID=SOCKET)"),
         Flag("squash", "", BOOL, "One layer of all"),
         Flag("tag", "t", MANY, "Name of the image"),
         Flag("target", "", TEXT, "Build this stage"),
@@ -238,5 +257,6 @@ VERBS = {
         Flag("all", "a", BOOL, "Forget all steps, also of images that have names"),
         Flag("filter", "", MANY, "Which of them (until=24h, type=exec.cachemount, id=ID)"),
         Flag("force", "f", BOOL, "Do not ask for confirmation"),
+        Flag("keep-storage", "", TEXT, "No more once so much is left"),
     ), most=0),
 }  # fmt: skip

@@ -2,14 +2,15 @@ import pytest
 
 from insula.agent.boot_document import MountKind
 from insula.build.parser import parse
-from insula.build.running import SCRIPT, BindMount, CacheMount, Running, plan_run
+from insula.build.running import SCRIPT, BindMount, CacheMount, Given, Running, plan_run
 from insula.errors import InsulaError
 
 SHELL = ("/bin/sh", "-c")
 
 
 def plan(text: str, **secrets: bytes) -> Running:
-    return plan_run(parse(text.encode()).instructions[0], SHELL, secrets, "/place")
+    given = Given(secrets, {"default": "/run/agent", "git": "/home/a/git"})
+    return plan_run(parse(text.encode()).instructions[0], SHELL, given, "/place")
 
 
 def test_three_forms() -> None:
@@ -47,10 +48,17 @@ def test_caches_of_somebody() -> None:
     ) and not cache.is_plain
 
 
+def test_caches_that_begin_with_something() -> None:
+    (cache,) = plan("RUN --mount=type=cache,target=/x,from=made,source=/out a").caches
+    assert (cache.from_, cache.source, cache.id) == ("made", "/out", "/x")
+    (cache,) = plan("RUN --mount=type=cache,target=/x,id=i,from=made a").caches
+    assert (cache.from_, cache.source, cache.id) == ("made", "/", "i")
+
+
 def test_binds() -> None:
     found = plan("RUN --mount=target=x --mount=type=bind,from=other,source=/a,dst=/b,rw a")
     assert found.binds == (BindMount("/place/x", "."), BindMount("/b", "/a", "other", writable=True))
-    assert {b"place/x", b"b", b".insula-bind"} <= found.hidden
+    assert {b"place/x", b"b", b"proc"} <= found.hidden
 
 
 def test_secrets_are_files_or_variables_and_in_no_word() -> None:
@@ -64,18 +72,39 @@ def test_secrets_are_files_or_variables_and_in_no_word() -> None:
     assert plan("RUN --mount=type=secret,id=gone a").files == ()
 
 
+def test_ssh_agents() -> None:
+    (one,) = (found := plan("RUN --mount=type=ssh a")).agents
+    assert (one.source, one.mount.kind, one.mount.target) == (
+        "/run/agent",
+        MountKind.SOCKET,
+        "/run/buildkit/ssh_agent.0",
+    )
+    assert one.mount.flags == 0o600 and found.env == ("SSH_AUTH_SOCK=/run/buildkit/ssh_agent.0",)
+    assert b"run/buildkit/ssh_agent.0" in found.hidden
+    found = plan("RUN --mount=type=ssh,id=git,dst=/s,mode=0660,uid=5,gid=6 --mount=type=ssh a")
+    assert [(m.source, m.mount.target) for m in found.agents] == [
+        ("/home/a/git", "/s"),
+        ("/run/agent", "/run/buildkit/ssh_agent.1"),
+    ]
+    assert found.agents[0].mount.flags == 0o660 | 5 << 16 | 6 << 32 and found.env == ("SSH_AUTH_SOCK=/s",)
+    without = plan("RUN --mount=type=ssh,id=gone a")
+    assert without.agents == () and without.env == ()
+
+
 @pytest.mark.parametrize(
     "text,why",
     [
         ("RUN --mount=type=secret,id=gone,required a", "secret gone: not found"),
         ("RUN --mount=type=cache a", "has no target"),
-        ("RUN --mount=type=cache,target=/x,from=y a", "a cache mount with from is not there yet"),
+        ("RUN --mount=type=cache,target=/x,source=y a", "a cache mount with a source needs from"),
         ("RUN --mount=type=cache,target=/x,uid=x a", "invalid value for uid: 'x'"),
         ("RUN --mount=type=cache,target=/x,mode=799 a", "invalid value for mode: '799'"),
         ("RUN --mount=type=cache,target=/x,sharing=x a", "unsupported sharing value"),
         ("RUN --mount=source=x a", "the mount of type bind has no target"),
         ("RUN --mount=target=/x,size=1m a", "unexpected key 'size'"),
-        ("RUN --mount=type=ssh a", "type=ssh is not there yet"),
+        ("RUN --mount=type=ssh,id=gone,required a", "no SSH key 'gone' forwarded from the client"),
+        ("RUN --mount=type=ssh,env=X a", "unexpected key 'env'"),
+        ("RUN " + 9 * "--mount=type=ssh " + "a", "8 mounts of type ssh at most"),
         ("RUN --mount=type=x a", "unsupported mount type 'x'"),
         ("RUN --mount=type=tmpfs a", "has no target"),
         ("RUN --mount=type=tmpfs,target=/x,foo=1 a", "unexpected key 'foo'"),

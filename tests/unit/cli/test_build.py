@@ -4,12 +4,13 @@ import base64
 import io
 import json
 import os
+import socket
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from insula.cli.build import VERBS, Sending, arguments, read_query, read_secrets
+from insula.cli.build import VERBS, Sending, arguments, find_agents, read_query, read_secrets
 from insula.cli.build_context import Context
 from insula.cli.failure import Failure
 from insula.cli.flags import parse
@@ -102,6 +103,28 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_secrets([f"id=a,src={tmp_path / 'key'}"])
 
 
-def test_a_remote_context_is_refused() -> None:
-    with pytest.raises(Failure, match="not there yet"):
-        Sending("https://example.org/x.git", "")
+def test_a_context_at_an_address_is_not_sent() -> None:
+    source = Sending("https://example.org/x.tar", "Other")
+    assert (source.remote, source.dockerfile, list(source.chunks())) == (
+        "https://example.org/x.tar",
+        "Other",
+        [],
+    )
+    with pytest.raises(Failure, match="Git repository is not there yet"):
+        Sending("git@example.org:x.git", "")
+
+
+def test_ssh_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (listener := socket.socket(socket.AF_UNIX)).bind(str(tmp_path / "agent"))
+    (tmp_path / "key").write_text("")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    monkeypatch.chdir(tmp_path)
+    agent = str(tmp_path / "agent")
+    assert find_agents(["default", "git=agent"]) == {"default": agent, "git": agent}
+    for wrong in ("default=key", "default=/nowhere"):
+        with pytest.raises(Failure, match="no ssh agent's socket"):
+            find_agents([wrong])
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    with pytest.raises(Failure, match="SSH_AUTH_SOCK is not set"):
+        find_agents(["default"])
+    listener.close()
