@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from insula.image.blobs import BlobStore, full_disk, sync_folder
 from insula.image.jail import JailLimits, jail_argv
 from insula.image.layer import Limits
 from insula.image.shared import SharedWork
+from insula.image.squashfs import data_size
 from insula.lent import open_lent_blocking
 from insula.paths import Paths
 from insula.process import TAIL, run
@@ -70,17 +72,17 @@ class DiskStore:
         return sum(self.path(name).stat().st_size for name in names)
 
     def layer_sizes(self, layers: Sequence[LayerBlob]) -> list[int]:
-        """Bytes of each layer: of its own disk, or of its blob if it has none. Blocking."""
+        """Bytes of each layer's files, from its own disk, or of its blob if it has none. Blocking."""
         return [self._layer_size(layer) for layer in layers]
 
     def _layer_size(self, layer: LayerBlob) -> int:
         digits = layer.diff_id.removeprefix("sha256:")
         own = (self.path(f"{digits}-{VERSION}.squashfs"), self.path(f"{digits}-base-{VERSION}.squashfs"))
-        for path in (*own, self._blobs.path(layer.digest)):
-            try:
-                return path.stat().st_size
-            except FileNotFoundError:
-                continue
+        for path in own:
+            with suppress(FileNotFoundError), path.open("rb") as image:
+                return data_size(image)
+        with suppress(FileNotFoundError):
+            return self._blobs.path(layer.digest).stat().st_size
         return 0
 
     def has(self, names: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ BLOCK_LOG = 17
 BLOCK_SIZE = 1 << BLOCK_LOG
 STORED = 1 << 24  # a data block's size with this bit is not compressed
 METADATA = 8192
+SUPERBLOCK, INODES_AT = 96, 64  # its size; where in it the beginning of the inodes is told
 ABSENT = 0xFFFFFFFF
 NO_TABLE = 0xFFFFFFFFFFFFFFFF
 FLAGS = 0x0001 | 0x0002 | 0x0008 | 0x0010 | 0x0100 | 0x0800  # no compression of anything, no fragments
@@ -252,7 +253,15 @@ def _walk(root: Node) -> Iterator[tuple[Node, Node]]:
 
 def start_image(out: BinaryIO) -> None:
     """Leaves room for the superblock: file data comes right after it."""
-    out.write(bytes(96))
+    out.write(bytes(SUPERBLOCK))
+
+
+def data_size(image: BinaryIO) -> int:
+    """The bytes of the files in an image of this module's making, but for holes and zeros: data lies between the
+    superblock and the inodes."""
+    image.seek(INODES_AT)
+    (inodes,) = struct.unpack("<Q", image.read(8))
+    return max(0, int(inodes) - SUPERBLOCK)
 
 
 def finish_image(out: BinaryIO, root: Node) -> int:

@@ -1,6 +1,7 @@
 """Layers: what is kept, what is refused, and how one lies over another. Disks are read by unsquashfs."""
 
 import io
+import os
 import struct
 import subprocess
 import tarfile
@@ -12,7 +13,7 @@ from image_tars import Listed, file, folder, link, list_disk, make_tar, read_fil
 from insula.errors import InvalidArgument
 from insula.image.decompress import Uncompressed
 from insula.image.layer import Limits, NeedsLower, Tree
-from insula.image.squashfs import UNUSED, finish_image, start_image
+from insula.image.squashfs import UNUSED, data_size, finish_image, start_image
 
 
 def convert(
@@ -266,6 +267,21 @@ def test_terabyte_said_is_refused_before_it_is_read(disk: Path) -> None:
     with pytest.raises(InvalidArgument, match="would fit"):
         convert(disk, info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 16))
     assert disk.stat().st_size < 4096
+
+
+def test_a_disk_tells_what_its_files_take(disk: Path) -> None:
+    convert(disk, make_tar(("d", folder()), ("d/s", symlink("x"))))
+    with disk.open("rb") as image:
+        assert data_size(image) == 0
+    files = (
+        ("a", file(b"a" * 10)),
+        ("b", file(os.urandom(300_000))),
+        ("c", link("b")),
+        ("z", file(bytes(1 << 20))),
+    )
+    convert(disk, make_tar(*files))
+    with disk.open("rb") as image:
+        assert data_size(image) == 300_010
 
 
 def test_real_zeros_take_no_room(disk: Path) -> None:
