@@ -4,10 +4,12 @@ seeded_home    a state root with busybox of the platforms and a template of each
 user_home      the same, made by a daemon of an ordinary user's
 daemon         one daemon on a copy of it, for all tests that do it no harm; user_daemon: an ordinary user's
 docker         the docker command against it; `@BOTH` before a test: once as root, once as an ordinary user
+debian         the docker command, with debian:bookworm for the platforms
 place          a folder for files that the command reads or writes, whoever runs it
 new_daemon     makes daemons on copies of their own: to be killed, restarted, counted
 """
 
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -18,8 +20,9 @@ from pathlib import Path
 import pytest
 from words import Words
 
-from boot_paths import PLATFORMS, fresh_home, make_folder
+from boot_paths import CACHE, PLATFORMS, fresh_home, make_folder
 from daemon_fixture import DaemonProcess
+from insula.image import bootstrap_debian
 from ordinary_user import ORDINARY, as_user, give
 
 LINKED = ("kernels", "jails", "images", "templates")
@@ -140,3 +143,29 @@ def place() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def debian(daemon: DaemonProcess) -> Iterator[Words]:
+    """The docker command against the session's daemon, with debian:bookworm for the platforms. Each is made once, which
+    takes minutes, and kept for later runs of pytest, as kernels are."""
+    words = Words(daemon)
+    made_by = hashlib.sha256(Path(bootstrap_debian.__file__).read_bytes()).hexdigest()[:12]
+    names = []
+    for platform in PLATFORMS:
+        name = f"debian:kept-{platform.removeprefix('linux/').replace('/', '-')}"
+        kept = CACHE / f"debian-{platform.replace('/', '-')}-{made_by}.tar"
+        if not kept.exists():
+            done = daemon.insula("bootstrap", "debian", "--platform", platform, timeout=3600)
+            assert done.returncode == 0, (done.stdout, done.stderr)
+            words.succeed("tag", "debian:bookworm", name)
+            words.succeed("save", "-o", str(kept), name, timeout=600)
+        words.succeed("load", "-i", str(kept), timeout=600)
+        names.append(name)
+    both = daemon.insula(
+        "build", "--platform", ",".join(PLATFORMS), "-t", "debian:bookworm", "-",
+        input=b"FROM debian:kept-${TARGETARCH}${TARGETVARIANT:+-$TARGETVARIANT}\n",
+    )  # fmt: skip
+    assert both.returncode == 0, (both.stdout, both.stderr)
+    yield words
+    daemon.docker("rmi", "-f", "debian:bookworm", *names)

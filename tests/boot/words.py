@@ -93,6 +93,18 @@ class Words:
                     return
         raise AssertionError(f"{name} has ended without {word!r}")
 
+    def until_healthy(self, name: str) -> None:
+        """Returns once its health check says so; fails if it ends before."""
+        with self.begin(
+            "events", "--since", "1h", "--filter", f"container={name}", "--filter", "event=health_status",
+            "--filter", "event=die", "--format", "{{.Action}}",
+        ) as events:  # fmt: skip
+            assert events.stdout is not None
+            for line in events.stdout:
+                if line.strip() == b"health_status: healthy":
+                    return
+                assert line.strip() != b"die", self.succeed("logs", name)
+
     def until_running(self, count: int) -> None:
         """Returns when so many containers run, with events to tell it."""
         with self.begin("events", "--filter", "event=start", "--format", "{{.ID}}") as events:
