@@ -213,8 +213,12 @@ def test_a_damaged_step_is_done_again(docker: Words, place: Path) -> None:
     newest = max(found, key=lambda image: image.attrs["Created"])
     layer = newest.attrs["RootFS"]["Layers"][-1].removeprefix("sha256:")
     blob = docker.daemon.home / "images" / "blobs" / "sha256" / layer
+    deadline = time.monotonic() + 120
+    while not (disks := list((docker.daemon.home / "images" / "disks").glob(f"{layer}*"))):
+        assert time.monotonic() < deadline  # it is made once the build is over
+        time.sleep(0.05)
     blob.write_bytes(blob.read_bytes().replace(b"precious", b"spoiled!"))
-    for disk in (docker.daemon.home / "images" / "disks").glob(f"{layer}*"):
+    for disk in disks:
         disk.unlink()
     write_context(place, "FROM busybox\nRUN echo precious > /g\nENV A=2\nRUN cat /g\n")
     out, _ = build(docker, folder)
