@@ -107,11 +107,18 @@ def container_prune(call: Call) -> int:
 
 def system_prune(call: Call) -> int:
     options = call.options
+    volumes = options.flag("volumes")
+    if volumes and any(text.startswith("until=") for text in options.texts("filter")):
+        raise Failure('The "until" filter is not supported with "--volumes"')
     images = "all images without a container" if options.flag("all") else "all dangling images"
-    confirm(
-        call, ["WARNING! This will remove:", *(f"  - {what}" for what in ("all stopped containers", images))]
-    )
+    doomed = [
+        "all stopped containers",
+        *(["all anonymous volumes without a container"] if volumes else []),
+        images,
+    ]
+    confirm(call, ["WARNING! This will remove:", *(f"  - {what}" for what in doomed)])
     reclaimed = prune_containers(call)
+    reclaimed += prune_volumes(call) if volumes else 0
     told(reclaimed + prune_images(call))
     return 0
 
@@ -131,6 +138,15 @@ def prune_containers(call: Call) -> int:
     found = call.client.call("POST", "/containers/prune", query, notice="removing containers")
     if found["ContainersDeleted"]:
         print("Deleted Containers:", *found["ContainersDeleted"], "", sep="\n")
+    return int(found["SpaceReclaimed"])
+
+
+def prune_volumes(call: Call, filters: Sequence[str] = ()) -> int:
+    """Bytes that were given back. filters: beside the user's own."""
+    query = {"filters": read_filters([*call.options.texts("filter"), *filters])}
+    found = call.client.call("POST", "/volumes/prune", query, notice="removing volumes")
+    if found["VolumesDeleted"]:
+        print("Deleted Volumes:", *found["VolumesDeleted"], "", sep="\n")
     return int(found["SpaceReclaimed"])
 
 
@@ -172,5 +188,6 @@ VERBS = {
     ), most=0),
     "system prune": Verb("[OPTIONS]", "Remove stopped containers and dangling images", system_prune, (
         Flag("all", "a", BOOL, "All images without a container, not just dangling ones"), FILTER, FORCE,
+        Flag("volumes", "", BOOL, "Anonymous volumes without a container, too"),
     ), most=0),
 }  # fmt: skip

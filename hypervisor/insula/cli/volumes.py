@@ -4,7 +4,7 @@ from typing import Any
 
 from insula.cli.client import path
 from insula.cli.containers_list import read_filters
-from insula.cli.disk import confirm, told
+from insula.cli.disk import confirm, prune_volumes, told
 from insula.cli.failure import ApiFailure, UsageFailure
 from insula.cli.flags import BOOL, MANY, TEXT, Flag
 from insula.cli.inspection import inspect_each
@@ -83,13 +83,7 @@ def prune(call: Call) -> int:
     everything = call.options.flag("all")
     what = "all local volumes" if everything else "anonymous local volumes"
     confirm(call, [f"WARNING! This will remove {what} not used by at least one container."])
-    filters = call.options.texts("filter") + (["all=true"] if everything else [])
-    found = call.client.call(
-        "POST", "/volumes/prune", {"filters": read_filters(filters)}, notice="removing volumes"
-    )
-    if found["VolumesDeleted"]:
-        print("Deleted Volumes:", *found["VolumesDeleted"], "", sep="\n")
-    told(int(found["SpaceReclaimed"]))
+    told(prune_volumes(call, ["all=true"] if everything else []))
     return 0
 
 
@@ -100,7 +94,7 @@ VERBS = {
         Flag("driver", "d", TEXT, "local, which is the only one"),
         Flag("label", "", MANY, "Set a label (KEY=VALUE)"),
         Flag("name", "", TEXT, "The volume's name"),
-        Flag("opt", "o", MANY, "Options of the driver (type=none, o=bind, device=PATH; type=tmpfs)"),
+        Flag("opt", "o", MANY, "Its options (type=none, o=bind, device=PATH; type=tmpfs; type=block, size=SIZE)"),
     ), most=1),
     "volume inspect": Verb("[OPTIONS] VOLUME [VOLUME...]", "Show everything about volumes", inspect, (FORMAT,),
                            least=1),

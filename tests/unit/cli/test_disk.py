@@ -18,6 +18,18 @@ async def test_what_is_taken(real: Any) -> None:
     assert (await real.insula("port", "aa", "80")).status == 1
 
 
+async def test_pruning_all_takes_volumes_that_are_asked_for(real: Any) -> None:
+    assert (await real.insula("volume", "create", "named")).status == 0
+    anonymous = (await real.insula("volume", "create")).out.strip()
+    assert (await real.insula("system", "prune", "-f")).status == 0
+    assert set((await real.insula("volume", "ls", "-q")).out.split()) == {"named", anonymous}
+    refused = await real.insula("system", "prune", "-f", "--volumes", "--filter", "until=1h")
+    assert (refused.status, "not supported" in refused.err) == (1, True)
+    done = await real.insula("system", "prune", "-f", "--volumes")
+    assert f"Deleted Volumes:\n{anonymous}\n" in done.out, done
+    assert (await real.insula("volume", "ls", "-q")).out.split() == ["named"]
+
+
 @pytest.mark.parametrize("words", [("container", "prune"), ("system", "prune", "--filter", "label!=x")])
 async def test_prune_asks_first(real: Any, words: tuple[str, ...]) -> None:
     id = (await real.insula("create", "test", "true")).out.strip()
