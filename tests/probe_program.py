@@ -1,5 +1,5 @@
 """Static programs that tests run where they cannot look: `probe`, with verbs, in a jail or as a layer in a guest; and
-`server`, behind a published port; `connect`, at a mounted socket."""
+`server`, behind a published port; `connect`, at a mounted socket; `files`, in a mount."""
 
 import functools
 import hashlib
@@ -28,6 +28,10 @@ def server(platform: str) -> Path:
 
 def connect(platform: str) -> Path:
     return _compiled("connect", platform)
+
+
+def files(platform: str) -> Path:
+    return _compiled("files", platform)
 
 
 @functools.cache
