@@ -411,3 +411,38 @@ def test_clones_of_the_pool_take_mounts(docker: Words, source: Path) -> None:
     id = docker.sleeper("-v", f"{source}:/m:ro", "-v", "vol:/v")
     assert docker.inspect(id)["Insula"]["Origin"] == "pool"
     assert docker.succeed("exec", id, "cat", "/m/file") == "of the host\n"
+
+
+@BOTH
+def test_a_folder_that_only_its_owner_may_enter(docker: Words, source: Path) -> None:
+    """`-v $PWD:/src`, as somebody works in it: the folder's owner is the daemon's user, and 0700 is its mode."""
+    source.chmod(0o700)
+    source.parent.chmod(0o700)
+    owner = source.stat()
+    said = docker.run(
+        "-v", f"{source}:/src", "-w", "/src", "busybox", "sh", "-c",
+        "cat file && echo built >out && mkdir -p build && mv out build/ && stat -c %a . && ls -A",
+    )  # fmt: skip
+    assert said.split() == ["of", "the", "host", "700", "build", "file", "sub"]
+    made = source / "build" / "out"
+    assert made.read_text() == "built\n"
+    assert (made.stat().st_uid, made.stat().st_gid) == (owner.st_uid, owner.st_gid)
+
+
+@BOTH
+def test_pruning_all_there_is_takes_anonymous_volumes_alone(docker: Words, source: Path) -> None:
+    """As with Docker since API 1.42: `system prune --volumes` leaves those with a name."""
+    docker.succeed("volume", "create", "named")
+    docker.succeed(
+        "volume", "create", "-o", "type=none", "-o", "o=bind", "-o", f"device={source}", "elsewhere"
+    )
+    docker.succeed("create", "-v", "/anonymous", "-v", "elsewhere:/e", "busybox", "true")
+    running = docker.sleeper("-v", "/held")
+    before = set(docker.succeed("volume", "ls", "-q").split())
+    docker.succeed("system", "prune", "-f", "--volumes")
+    left = set(docker.succeed("volume", "ls", "-q").split())
+    assert {"named", "elsewhere"} < left and len(before - left) == 1 and len(left) == 3
+    assert docker.containers() == [running]
+    docker.sweep()
+    assert docker.succeed("volume", "prune", "-f", "-a").count("elsewhere") == 1
+    assert (source / "file").read_text() == "of the host\n"
