@@ -71,7 +71,7 @@ static void take_mounts(struct decoder *decoder, struct boot_document *boot)
 	boot->mount_count = take_count(decoder, UINT32_MAX, 21);
 	boot->mounts = arena_take(decoder->arena, boot->mount_count * sizeof(struct mount_spec));
 	for (struct mount_spec *mount = boot->mounts; mount < boot->mounts + boot->mount_count; mount++) {
-		mount->kind = take_choice(decoder, MOUNT_TMPFS, MOUNT_SOCKET);
+		mount->kind = take_choice(decoder, MOUNT_TMPFS, MOUNT_DISK);
 		mount->source = take_string(decoder, PATH_LIMIT);
 		mount->target = take_string(decoder, PATH_LIMIT);
 		mount->flags = take_u64(&decoder->cursor);

@@ -50,7 +50,7 @@ struct process_spec {
 
 enum root_kind { ROOT_AGENT = 0, ROOT_DISKS = 1 };
 enum boot_flags { BOOT_READ_ONLY = 1, BOOT_PRIVILEGED = 2, BOOT_INIT = 4, BOOT_DISPOSABLE = 8, BOOT_FILES = 16 };
-enum mount_kind { MOUNT_TMPFS = 1, MOUNT_SHARE = 2, MOUNT_BIND = 3, MOUNT_SOCKET = 4 };
+enum mount_kind { MOUNT_TMPFS = 1, MOUNT_SHARE = 2, MOUNT_BIND = 3, MOUNT_SOCKET = 4, MOUNT_DISK = 5 };
 
 struct mount_spec { uint8_t kind; char *source, *target; uint64_t flags; char *data; };
 struct file_spec { char *path; uint32_t mode; struct blob content; };

@@ -19,9 +19,12 @@
 #define CGROUP_FOLDER "/sys/fs/cgroup/container"
 #define TREES_FOLDER "/sys/fs/cgroup/trees"
 #define SOCKETS_FOLDER AGENT_FOLDER "/sockets"
+#define BLOCKS_FOLDER AGENT_FOLDER "/blocks"
+#define BLOCK_BELOW "data"
+#define BLOCKS_MAX 4
 #define DISKS 16
 
-/* machine.c: the block device of a disk, by the serial number the host gave it ("layer3", "writable"), or NULL. */
+/* machine.c: the block device of a disk, by the serial number the host gave it ("layer3", "writable", "block0"), or NULL. */
 const char *disk_device(const char *serial);
 
 /* root.c, in the agent. The overlay is mounted on ROOT_FOLDER. root_unmount is complete and synchronous: when it
@@ -29,10 +32,15 @@ const char *disk_device(const char *serial);
 int root_mount(const struct boot_document *, struct failure *);
 int root_unmount(struct failure *);
 int root_sync(struct failure *);
+/* An ext4 of a volume's, which goes with the root. */
+int root_mount_disk(const char *device, const char *target, struct failure *);
 bool root_is_mounted(void);
 void root_upper_below(char *name, size_t size); /* the overlay's upper directory, below the agent's folder */
 /* In a child of a file tree's: what is below the overlay's upper directory, in a mount name space of the child's own. */
 int root_show_lower(struct failure *);
+
+/* blocks.c, in the agent: the disks of volumes, each mounted below BLOCKS_FOLDER by its place in the document. */
+int blocks_mount(const struct boot_document *, struct failure *);
 
 /* cgroup.c, in the agent. */
 int cgroup_make(const struct boot_document *, struct failure *);

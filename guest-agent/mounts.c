@@ -20,6 +20,13 @@
 /* What mount(2) takes on a bind only by a second call. */
 #define BIND_FLAGS (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
 
+static int set_flags(const struct mount_spec *extra)
+{
+	if (!(extra->flags & BIND_FLAGS))
+		return 0;
+	return mount(NULL, extra->target, NULL, MS_BIND | MS_REMOUNT | (extra->flags & BIND_FLAGS), NULL);
+}
+
 static int bind_path(const char *source, const struct mount_spec *extra)
 {
 	struct stat status;
@@ -29,9 +36,7 @@ static int bind_path(const char *source, const struct mount_spec *extra)
 	if ((S_ISDIR(status.st_mode) ? place_folder(extra->target, 0755) : place_file(extra->target, 0644)) < 0 ||
 	    mount(source, extra->target, NULL, MS_BIND | MS_REC, NULL) < 0)
 		return -1;
-	if (extra->flags & BIND_FLAGS)
-		return mount(NULL, extra->target, NULL, MS_BIND | MS_REMOUNT | (extra->flags & BIND_FLAGS), NULL);
-	return 0;
+	return set_flags(extra);
 }
 
 /* Shares that are mounted aside, for what lies above the path in one must not be seen: each once, for a device takes
@@ -98,6 +103,16 @@ static int mount_tmpfs(const struct mount_spec *extra)
 	return mount("tmpfs", extra->target, "tmpfs", extra->flags, data);
 }
 
+/* Where the agent has made a mount ready; false: it is made after pivot_root. */
+static bool made_ready(const struct mount_spec *extra, uint32_t index, char *path, size_t size)
+{
+	if (extra->kind == MOUNT_SOCKET)
+		snprintf(path, size, SOCKETS_FOLDER "/%u", index);
+	else if (extra->kind == MOUNT_DISK)
+		snprintf(path, size, BLOCKS_FOLDER "/%u/" BLOCK_BELOW, index);
+	return extra->kind == MOUNT_SOCKET || extra->kind == MOUNT_DISK;
+}
+
 int *mounts_take_along(const struct boot_document *boot, struct failure *failure)
 {
 	int *trees = allocate((boot->mount_count + 1) * sizeof(*trees));
@@ -106,9 +121,8 @@ int *mounts_take_along(const struct boot_document *boot, struct failure *failure
 		char path[64];
 
 		trees[i] = -1;
-		if (boot->mounts[i].kind != MOUNT_SOCKET)
+		if (!made_ready(&boot->mounts[i], i, path, sizeof(path)))
 			continue;
-		snprintf(path, sizeof(path), SOCKETS_FOLDER "/%u", i);
 		trees[i] = take_along(AT_FDCWD, path);
 		if (trees[i] < 0) {
 			fail(failure, STEP_MOUNT, boot->mounts[i].target);
@@ -119,9 +133,14 @@ int *mounts_take_along(const struct boot_document *boot, struct failure *failure
 	return trees;
 }
 
-static int put_socket(const struct mount_spec *extra, int *tree)
+static int put_ready(const struct mount_spec *extra, int *tree)
 {
-	return place_file(extra->target, 0644) < 0 ? -1 : put_down(take_fd(tree), extra->target);
+	bool folder = extra->kind == MOUNT_DISK;
+
+	if ((folder ? place_folder(extra->target, 0755) : place_file(extra->target, 0644)) < 0 ||
+	    put_down(take_fd(tree), extra->target) < 0)
+		return -1;
+	return folder ? set_flags(extra) : 0;
 }
 
 int mount_extras(const struct boot_document *boot, int *trees, struct failure *failure)
@@ -132,7 +151,7 @@ int mount_extras(const struct boot_document *boot, int *trees, struct failure *f
 	for (uint32_t i = 0; i < boot->mount_count && done == 0; i++) {
 		const struct mount_spec *extra = &boot->mounts[i];
 
-		done = trees[i] >= 0                ? put_socket(extra, &trees[i])
+		done = trees[i] >= 0                ? put_ready(extra, &trees[i])
 		       : extra->kind == MOUNT_BIND  ? bind_path(extra->source, extra)
 		       : extra->kind == MOUNT_SHARE ? mount_share(asides, extra)
 		                                    : mount_tmpfs(extra);

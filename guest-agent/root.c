@@ -24,7 +24,7 @@
 #define OPTIONS_MAX (LAYERS_MAX * 48 + UPPER_MAX * 40 + 256) /* less than the page that mount(2) takes */
 
 /* What is mounted now, in the order of mounting, and the block device below each (or ""). */
-static struct { char path[48], device[32]; } mounted[LAYERS_MAX + 2];
+static struct { char path[48], device[32]; } mounted[LAYERS_MAX + 2 + BLOCKS_MAX];
 static int mounted_count;
 static uint32_t layer_count;
 static uint8_t upper; /* its number; those of lower numbers lie below it */
@@ -75,6 +75,12 @@ static int mount_writable(const struct boot_document *boot, struct failure *fail
 	return mount_noted(device, WRITABLE, "ext4", MS_NOATIME,
 	                   disposable ? "discard,noinit_itable,nobarrier,noauto_da_alloc" : "discard,noinit_itable",
 	                   STEP_DISKS, failure);
+}
+
+/* Discards go through to the host's sparse file here too; what is synced is on it, whatever becomes of the container. */
+int root_mount_disk(const char *device, const char *target, struct failure *failure)
+{
+	return mount_noted(device, target, "ext4", MS_NODEV, "discard,noinit_itable", STEP_DISKS, failure);
 }
 
 /* The first one is called as it always was. */
@@ -140,7 +146,7 @@ int root_mount(const struct boot_document *boot, struct failure *failure)
 	upper = boot->writable;
 	if (upper >= UPPER_MAX)
 		return fail_with(failure, STEP_DISKS, EINVAL, "writable");
-	if (mount_layers(boot, failure) < 0 || mount_writable(boot, failure) < 0)
+	if (mount_layers(boot, failure) < 0 || mount_writable(boot, failure) < 0 || blocks_mount(boot, failure) < 0)
 		return -1;
 	layer_count = boot->layer_count;
 	return mount_overlay(failure);
@@ -185,11 +191,20 @@ int root_unmount(struct failure *failure)
 	return 0;
 }
 
+static int sync_folder(const char *folder, struct failure *failure)
+{
+	cleanup_close int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || syncfs(fd) < 0 ? fail(failure, STEP_DISKS, folder) : 0;
+}
+
 int root_sync(struct failure *failure)
 {
-	cleanup_close int fd = open(WRITABLE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || syncfs(fd) < 0)
-		return fail(failure, STEP_DISKS, "writable");
+	if (sync_folder(WRITABLE, failure) < 0)
+		return -1;
+	for (int i = 0; i < mounted_count; i++)
+		if (!strncmp(mounted[i].path, BLOCKS_FOLDER "/", sizeof(BLOCKS_FOLDER)) &&
+		    sync_folder(mounted[i].path, failure) < 0)
+			return -1;
 	return 0;
 }

@@ -63,12 +63,13 @@ class MountKind(IntEnum):
     SHARE = 2
     BIND = 3
     SOCKET = 4
+    DISK = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount on top of the standard ones. source: of a share its tag, of a bind a path in the container.
-    flags: mount(2)'s MS_ bits; of a socket its mode and owner."""
+    """One mount on top of the standard ones. source: of a share its tag, of a bind a path in the container, of a disk
+    its name. flags: mount(2)'s MS_ bits; of a disk beside them its size; of a socket its mode and owner."""
 
     kind: MountKind
     source: str
@@ -223,6 +224,11 @@ class BootDocument:
             document = _read_document(reader)
             reader.end()
             return document
+
+
+def disk_mount(disk: str, target: str, size: int, flags: int) -> Mount:
+    """A folder of a disk's own file system, which grows to `size` bytes if it is smaller."""
+    return Mount(MountKind.DISK, disk, target, flags | size >> 20 << 32)
 
 
 def socket_mount(target: str, mode: int, user: int, group: int) -> Mount:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from insula.agent.session import GuestFailure
 from insula.agent.streams import Process
+from insula.container.attaching import hold_disks, mark_disks
 from insula.container.failure import explain
 from insula.container.file_guest import Handed
 from insula.container.linking import find_linked
@@ -64,6 +65,7 @@ async def bring_up(
         held.push_async_exit(handed.owned)
     rootfs = await held.enter_async_context(parts.images.open_rootfs(parts.images.find(record.image_id)))
     writable = await parts.writable.take(record.id, spec.storage_size)
+    await hold_disks(parts, record, held)
     placed = await place_mounts(spec, record.mounts, parts.volumes)
     joined = await held.enter_async_context(Joined(parts.networks, record.id))
     joined.lease(spec, record.settings, record.name, find_linked(parts.registry, record))
@@ -85,6 +87,7 @@ async def bring_up(
         raise
     await joined.join(guest, spec.domainname)
     note_sockets(guest.record, placed)
+    await mark_disks(parts, record)
     await change(
         status=Status.STARTING, guest=guest.record, boot=choices.boot, main=choices.main, log_base=base,
         leases=joined.leases,
@@ -144,6 +147,7 @@ async def adopt_guest(parts: Parts, record: Record, held: AsyncExitStack) -> Gue
     """The machine of the record; it may be paused. Raises NotFound if it is gone."""
     if record.guest is None:
         raise NotFound("it had none")
+    await hold_disks(parts, record, held)
     return await held.enter_async_context(parts.guests.adopt(record.guest))
 
 

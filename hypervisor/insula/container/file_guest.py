@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from insula.agent.session import Session
+from insula.container.attaching import hold_disks, mark_disks
 from insula.container.filling import fill_volumes
 from insula.container.mounting import place_mounts
 from insula.container.plan import make_files_plan
@@ -135,10 +136,12 @@ class FileGuest:
         rootfs = await held.enter_async_context(parts.images.open_rootfs(parts.images.find(record.image_id)))
         writable = await parts.writable.take(record.id, record.spec.storage_size)
         boot = secrets.randbelow(2**32 - 1) + 1
+        await hold_disks(parts, record, held)
         placed = await place_mounts(record.spec, record.mounts, parts.volumes, filling=self._fills)
         plan = make_files_plan(record.spec, record.platform, (rootfs.layers, writable), boot, placed)
         guest = await held.enter_async_context(parts.guests.open(plan.request))
         await fill_volumes(guest.session, plan.document, placed, parts.volumes)
+        await mark_disks(parts, record)
         document = replace(plan.document, clock_ns=time.time_ns(), entropy=os.urandom(256))
         await guest.session.open_files(document)
         guest.began()

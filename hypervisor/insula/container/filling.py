@@ -17,7 +17,7 @@ from insula.agent.boot_document import BootDocument
 from insula.agent.session import Session
 from insula.agent.streams import Process
 from insula.agent.tree import Kind, ReadFlag, WriteFlag
-from insula.container.mounting import Placed, is_empty
+from insula.container.mounting import Placed, is_unfilled
 from insula.container.path_stat import below_root
 from insula.container.trees import TreeFailure, check_exit, output_of, said_by, send, stat, tree_process
 from insula.container.visit import Visit
@@ -30,9 +30,9 @@ async def fill_volumes(
     """session: an idle guest, and idle afterwards; files: what opens the container's files in it. Raises InsulaError;
     what was copied stays."""
     for item in placed:
-        if item.fills and item.share is not None:
+        if item.fills:
             async with volumes.filling(item.point.name):
-                if await asyncio.to_thread(is_empty, item.share.source):
+                if await asyncio.to_thread(is_unfilled, volumes.find(item.point.name)):
                     await _fill(session, replace(files, mounts=(item.mount,)), below_root(item.point.target))
 
 

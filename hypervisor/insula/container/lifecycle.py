@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
 from insula.agent.streams import Process
+from insula.container.attaching import let_go_of_disks
 from insula.container.beginning import Running, adopt_guest, bring_up, rejoin, take_up
 from insula.container.ending import Ended, keep_report, save_exit, sync, until_ended
 from insula.container.exiting import Exiting
@@ -322,6 +323,7 @@ class Container(Exiting):
         removes = self.record.spec.auto_remove and not self.kept
         gone = self.discard or removes
         if gone:
+            await let_go_of_disks(running.guest, self.id)
             running.guest.kill()
         elif not exit.error:
             await sync(running, self.id)
@@ -386,6 +388,8 @@ class Container(Exiting):
         self.rest.cut()
         await self.settled()
         self.discard = True
+        if self.running is not None:
+            await let_go_of_disks(self.running.guest, self.id)
         if self.guest is not None:
             self.guest.kill()
         await self.ended(None)

@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from insula.agent.boot_document import SOCKETS_MAX, Mount, MountKind, socket_mount
+from insula.agent.boot_document import SOCKETS_MAX, Mount, MountKind, disk_mount, socket_mount
 from insula.container.mount_point import MountPoint, in_order, point_of
 from insula.container.mount_request import MountRequest
 from insula.container.settings import Settings
 from insula.container.spec import ContainerSpec
 from insula.container.tmpfs import MS_RDONLY, normal_path, parse_tmpfs
-from insula.errors import InsulaError, InvalidArgument, Unavailable
+from insula.errors import InsulaError, InvalidArgument, NotImplemented, Unavailable
 from insula.machine.shares import PLACES, Share
+from insula.machine.spec import BLOCK_DISKS
+from insula.volume.block import is_new
 from insula.volume.source import Source, find_source
 from insula.volume.volume import Kind, Volume, VolumeSpec
 from insula.volume.volumes import Volumes
@@ -31,7 +33,7 @@ Others = Callable[[str], tuple[MountPoint, ...]]
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A mount point as a machine gets it. share: None for memory of the machine's own; socket: the host's socket that
-    connections to it are carried to, without links."""
+    connections to it are carried to, without links; disk: a block volume's."""
 
     point: MountPoint
     mount: Mount
@@ -39,6 +41,7 @@ class Placed:
     fills: bool = False
     """It is a new volume that is to have the image's files."""
     socket: Path | None = None
+    disk: Path | None = None
 
 
 # -- at create
@@ -53,11 +56,32 @@ async def make_mount_points(
     maker = _Maker(volumes, claims)
     try:
         points = await _points(spec, settings, maker, others)
+        _check_blocks(points.values(), volumes)
     except BaseException:
         claims.close()
         await remove_made(volumes, maker.made)
         raise
     return tuple(in_order(points.values())), tuple(maker.made)
+
+
+def _check_blocks(points: Iterable[MountPoint], volumes: Volumes) -> None:
+    names = [point.name for point in points if is_block(point, volumes)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidArgument(f"the block volume {name} can be mounted once in a container")
+    if len(names) > BLOCK_DISKS:
+        raise InvalidArgument(f"a container has {BLOCK_DISKS} block volumes at most, not {len(names)}")
+    for point in points:
+        if point.subpath and point.name in names:
+            raise NotImplemented(  # noqa: F901 - our error, not Python's constant
+                f"no part of the block volume {point.name} can be mounted: the host cannot look into it",
+                "mount all of it",
+            )
+
+
+def is_block(point: MountPoint, volumes: Volumes) -> bool:
+    """Whether it is of a volume that is a disk."""
+    return bool(point.name) and volumes.has(point.name) and volumes.find(point.name).spec.kind is Kind.BLOCK
 
 
 async def remove_made(volumes: Volumes, names: Iterable[str]) -> None:
@@ -146,6 +170,10 @@ async def place_mounts(
         if point.kind == "tmpfs" or (volume is not None and volume.spec.kind is Kind.TMPFS):
             placed.append(Placed(point, _tmpfs(point)))
             continue
+        if volume is not None and volume.spec.kind is Kind.BLOCK:
+            number = sum(at.disk is not None for at in placed)
+            placed.append(await asyncio.to_thread(_place_disk, point, volume, number, filling))
+            continue
         source = await asyncio.to_thread(_find, point, volume)
         if source.socket is not None:
             placed.append(Placed(point, socket_mount(point.target, *source.socket), socket=source.path))
@@ -221,19 +249,34 @@ def _place(point: MountPoint, volume: Volume | None, source: Source, number: int
     return Placed(point, mount, share, fills)
 
 
+def _place_disk(point: MountPoint, volume: Volume, number: int, filling: bool) -> Placed:
+    """Blocking."""
+    fills = filling and not point.no_copy and is_new(volume.mountpoint)
+    flags = MS_RDONLY if point.read_only and not fills else 0
+    mount = disk_mount(f"block{number}", point.target, volume.size, flags)
+    return Placed(point, mount, fills=fills, disk=volume.mountpoint)
+
+
 async def wants_filling(points: Iterable[MountPoint], volumes: Volumes) -> bool:
     """Whether there may be a volume that is to have the image's files. Raises NotFound."""
     for point in points:
         if point.name and not point.no_copy:
             volume = volumes.find(point.name)
-            if _can_be_filled(volume) and await asyncio.to_thread(is_empty, volume.folder):
+            if _can_be_filled(volume) and await asyncio.to_thread(is_unfilled, volume):
                 return True
     return False
 
 
 def _can_be_filled(volume: Volume) -> bool:
     """A folder of the host's cannot be given the image's owners by an ordinary user's daemon."""
-    return volume.spec.kind is Kind.FOLDER or (volume.spec.kind is Kind.BIND and os.geteuid() == 0)
+    return volume.spec.kind in (Kind.FOLDER, Kind.BLOCK) or (
+        volume.spec.kind is Kind.BIND and os.geteuid() == 0
+    )
+
+
+def is_unfilled(volume: Volume) -> bool:
+    """Blocking. Into a disk nobody looks: it is one that no machine has had."""
+    return is_new(volume.mountpoint) if volume.spec.kind is Kind.BLOCK else is_empty(volume.folder)
 
 
 def is_empty(folder: Path) -> bool:

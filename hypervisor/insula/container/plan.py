@@ -115,15 +115,22 @@ def make_files_plan(
         layers=tuple(range(len(layers))),
         writable=0,
         flags=BootFlag.FILES,
-        mounts=tuple(item.mount for item in placed if item.share is not None),
+        mounts=tuple(item.mount for item in placed if item.share is not None or item.disk is not None),
         main=ProcessSpec(number=1, arguments=("files",)),
     )
     fresh = spec.isolation == "fresh"
-    return Plan(GuestRequest(platform, 0, 0, layers, writable, fresh=fresh, shares=_shares(placed)), document)
+    request = GuestRequest(
+        platform, 0, 0, layers, writable, fresh=fresh, shares=_shares(placed), blocks=_blocks(placed)
+    )
+    return Plan(request, document)
 
 
 def _shares(placed: tuple[Placed, ...]) -> tuple[Share, ...]:
     return tuple(item.share for item in placed if item.share is not None)
+
+
+def _blocks(placed: tuple[Placed, ...]) -> tuple[Path, ...]:
+    return tuple(item.disk for item in placed if item.disk is not None)
 
 
 def _request(
@@ -144,6 +151,7 @@ def _request(
         weights=weights_of(spec),
         kernel=Path(spec.kernel) if spec.kernel else None,
         shares=_shares(placed),
+        blocks=_blocks(placed),
     )
 
 

@@ -40,7 +40,7 @@ from insula.machine.own_kernel import keep_own_kernel
 from insula.machine.platform import Accelerator, Platform, find_platform
 from insula.machine.shares import make_ids
 from insula.machine.slots import take_slot
-from insula.machine.spec import Kernel, MachineSpec, cpu_class, memory_class
+from insula.machine.spec import BLOCK_DISKS, Kernel, MachineSpec, cpu_class, memory_class
 from insula.paths import Paths
 from insula.thread import in_thread
 
@@ -105,10 +105,10 @@ class Forge:
     # -- shapes
 
     async def shape(
-        self, platform_name: str, memory: int, cpus: float, kernel: Path | None = None
+        self, platform_name: str, memory: int, cpus: float, kernel: Path | None = None, blocks: int = 0
     ) -> MachineSpec:
         """The machine for a container with these limits (bytes, processors; 0: none). kernel: an image that boots
-        instead of the platform's.
+        instead of the platform's; blocks: how many block volumes it has at least room for.
 
         Raises InvalidArgument for limits no machine has, Unavailable for what the host lacks."""
         platform = find_platform(platform_name)
@@ -123,6 +123,7 @@ class Forge:
             qemu_build=base.qemu_build,
             taps=self._taps.stands,
             own_ids=os.geteuid() == 0,
+            blocks=BLOCK_DISKS if blocks else 0,  # two shapes, and so two templates, are enough
         )
 
     async def own_kernel(self, platform: Platform, path: Path) -> Kernel:

@@ -60,7 +60,9 @@ class Guests:
         """A guest for a container, its disks attached. Killed when the context is left, unless detached.
 
         Raises InvalidArgument for what no machine can be, Unavailable for what the host lacks."""
-        spec = await self.forge.shape(request.platform, request.memory, request.cpus, request.kernel)
+        spec = await self.forge.shape(
+            request.platform, request.memory, request.cpus, request.kernel, len(request.blocks)
+        )
         async with AsyncExitStack() as held:
             self.pool.starting()
             held.callback(began := _Once(self.pool.started))
@@ -114,6 +116,8 @@ class Guests:
             await started.machine.attach_disk(f"layer{number}", layer, read_only=True)
         if request.writable is not None:
             await started.machine.attach_disk("writable", request.writable, read_only=False)
+        for number, block in enumerate(request.blocks):
+            await started.machine.attach_disk(f"block{number}", block, read_only=False)
         for share in request.shares:
             await put_share(started.machine.pid, share)
         if request.throttle != NO_THROTTLE:
@@ -158,7 +162,8 @@ class Guests:
 def disk_names(request: GuestRequest) -> list[str]:
     """The disks that a container has."""
     layers = [f"layer{number}" for number in range(len(request.layers))]
-    return [*layers, *(["writable"] if request.writable is not None else [])]
+    blocks = [f"block{number}" for number in range(len(request.blocks))]
+    return [*layers, *(["writable"] if request.writable is not None else []), *blocks]
 
 
 class _Once:

@@ -30,7 +30,7 @@ def argv(name: str, spec: MachineSpec, fds: Descriptors) -> list[str]:
         *_boot(spec, fds),
         *_console(spec.platform.console_device),
         *_control(spec.platform.bus, fds),
-        *_disks(spec.platform.bus),
+        *_disks(spec.platform.bus, spec.blocks),
         *_network(spec, fds),
         *_shares(spec),
         *_incoming(fds),
@@ -83,10 +83,11 @@ def _control(bus: Bus, fds: Descriptors) -> list[str]:
     ]  # fmt: skip
 
 
-def _disks(bus: Bus) -> list[str]:
+def _disks(bus: Bus, blocks: int) -> list[str]:
     words = []
-    for disk in (*(f"layer{n}" for n in range(LAYER_DISKS)), "writable"):
-        read_only, errors = ("off", FULL) if disk == "writable" else ("on", "")
+    layers = [f"layer{n}" for n in range(LAYER_DISKS)]
+    for disk in (*layers, "writable", *(f"block{n}" for n in range(blocks))):
+        read_only, errors = ("on", "") if disk in layers else ("off", FULL)
         words += [
             "-blockdev",
             f"driver=null-co,node-name={disk}-empty,size={PLACEHOLDER_BYTES},read-zeroes=on,read-only={read_only}",

@@ -14,6 +14,9 @@ from insula.machine.platform import Accelerator, Platform
 LAYER_DISKS = 8
 """Read-only placeholders in every machine; an image with more layers has its lowest ones merged."""
 
+BLOCK_DISKS = 4
+"""Writable placeholders beside those, in a machine whose container has block volumes."""
+
 NICS = 4
 """Network devices in every machine: on how many networks a container can be at a time."""
 
@@ -63,7 +66,8 @@ NO_WEIGHTS = Weights()
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
     """The shape of a machine. memory: MiB; cpus: count; qemu_build: identifies QEMU's files; taps: its network
-    devices are on taps, and not on nothing; own_ids: it has a range of the host's ids, and its shares keep owners."""
+    devices are on taps, and not on nothing; own_ids: it has a range of the host's ids, and its shares keep owners;
+    blocks: how many disks for volumes it has."""
 
     platform: Platform
     accelerator: Accelerator
@@ -73,6 +77,7 @@ class MachineSpec:
     qemu_build: str
     taps: bool = False
     own_ids: bool = False
+    blocks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

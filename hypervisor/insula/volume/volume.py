@@ -1,7 +1,8 @@
 """A volume as users make it, and its form in the database. Validated where it is built, in Docker's words.
 
 There is one driver, `local`: a folder of the state root; with `type=none,o=bind` a folder of the host's; with
-`type=tmpfs` memory of the machine that mounts it. What would need the host to mount something is refused by name.
+`type=tmpfs` memory of the machine that mounts it; with `type=block,size=…` a disk that one machine at a time has.
+What would need the host to mount something is refused by name.
 """
 
 import re
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from insula.errors import InvalidArgument, NotFound, NotImplemented
+from insula.volume.block import read_size
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 NAME_MAX = 255
 LABELS_MAX, OPTIONS_MAX, TEXT_MAX = 1024, 64, 4096
 ANONYMOUS = "com.docker.volume.anonymous"
 DRIVER = "local"
-OPTIONS = ("type", "o", "device")
+OPTIONS = ("type", "o", "device", "size")
 BIND = ("bind", "rbind")
 
 
@@ -29,6 +31,7 @@ class Kind(StrEnum):
     FOLDER = "folder"
     BIND = "bind"
     TMPFS = "tmpfs"
+    BLOCK = "block"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,13 @@ class VolumeSpec:
         if not self.options:
             return Kind.FOLDER
         type_ = self.options.get("type", "")
+        if type_ == "block":
+            if set(self.options) != {"type", "size"}:
+                raise InvalidArgument("a block volume has the options type=block and size=…, and no other")
+            read_size(self.options["size"])
+            return Kind.BLOCK
+        if "size" in self.options:
+            raise InvalidArgument(f"create {self.name[:80]}: the option size is of type=block alone")
         if type_ == "tmpfs":
             return Kind.TMPFS
         words = [word for word in self.options.get("o", "").split(",") if word]
@@ -101,7 +111,8 @@ def _check_pairs(what: str, pairs: dict[str, str], most: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One volume. created_ns: Unix time; mountpoint: its files, empty where it has none of its own."""
+    """One volume. created_ns: Unix time; mountpoint: its files, or the disk that they are on; not there where it
+    has none of its own."""
 
     name: str
     created_ns: int
@@ -117,6 +128,11 @@ class Volume:
         """Where its files are on the host, but for a tmpfs's, which are nowhere."""
         return Path(self.spec.options["device"]) if self.spec.kind is Kind.BIND else self.mountpoint
 
+    @property
+    def size(self) -> int:
+        """Bytes of a block volume's disk."""
+        return read_size(self.spec.options["size"])
+
     def to_document(self) -> dict[str, Any]:
         spec = self.spec
         return {"created_ns": self.created_ns, "options": spec.options, "labels": spec.labels}
@@ -128,9 +144,13 @@ def new_volume(spec: VolumeSpec, folder: Path) -> Volume:
     if not spec.name:
         labels.setdefault(ANONYMOUS, "")
     named = VolumeSpec(spec.name or secrets.token_hex(32), DRIVER, dict(spec.options), labels)
-    return Volume(named.name, time.time_ns(), named, folder / named.name / "_data")
+    return Volume(named.name, time.time_ns(), named, _place(named, folder))
 
 
 def volume_from_document(name: str, document: dict[str, Any], folder: Path) -> Volume:
     spec = VolumeSpec(name, DRIVER, document["options"], document["labels"])
-    return Volume(name, document["created_ns"], spec, folder / name / "_data")
+    return Volume(name, document["created_ns"], spec, _place(spec, folder))
+
+
+def _place(spec: VolumeSpec, folder: Path) -> Path:
+    return folder / spec.name / ("_disk" if spec.kind is Kind.BLOCK else "_data")

@@ -12,12 +12,14 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from insula.database import Database
 from insula.errors import Conflict, InsulaError, NotFound, Unavailable
 from insula.events import Event, EventBus
 from insula.paths import Paths
+from insula.volume.block import NEW, grow_disk, make_disk, mark_used, measure_disk
 from insula.volume.volume import Kind, Volume, VolumeSpec, new_volume, volume_from_document
 
 VOLUME = "volume"
@@ -42,6 +44,8 @@ class Volumes:
         self._volumes: dict[str, Volume] = {}
         self._filling: dict[str, asyncio.Lock] = {}
         self._claims: Counter[str] = Counter()
+        self._holders: dict[str, tuple[str, int]] = {}
+        self._let_go = asyncio.Event()
         self._changing = (
             asyncio.Lock()
         )  # or a folder could be made anew under a name that is just being taken away
@@ -84,6 +88,39 @@ class Volumes:
             if not self._claims[name]:
                 del self._claims[name]
 
+    def holder(self, name: str) -> str:
+        """Who has a block volume's disk in a machine; empty: nobody."""
+        return self._holders.get(name, ("", 0))[0]
+
+    @contextmanager
+    def held(self, name: str, holder: str) -> Iterator[None]:
+        """A block volume's disk is in this holder's machine, who may hold it several times over. Raises Conflict if
+        it is in another's."""
+        who, count = self._holders.get(name, (holder, 0))
+        if who != holder:
+            raise Conflict(f"volume {name} is attached to {who}")
+        self._holders[name] = (holder, count + 1)
+        try:
+            yield
+        finally:
+            _, count = self._holders.pop(name)
+            if count > 1:
+                self._holders[name] = (holder, count - 1)
+            self._let_go.set()
+
+    async def until_let_go(self, name: str) -> None:
+        """Returns when nobody holds a block volume's disk."""
+        while self.holder(name):
+            self._let_go.clear()
+            await self._let_go.wait()
+
+    async def mark_used(self, volume: Volume) -> None:
+        """A machine gets a block volume's disk: from now on it is nobody's to fill. Raises Unavailable."""
+        try:
+            await asyncio.to_thread(mark_used, volume.mountpoint)
+        except OSError as error:
+            raise Unavailable(f"volume {volume.name}: {error.strerror}: {error.filename}") from error
+
     def _is_free(self, name: str) -> bool:
         return not self.users(name) and not self._claims[name]
 
@@ -92,6 +129,8 @@ class Volumes:
         return {volume.name: await self.size(volume) for volume in self.all()}
 
     async def size(self, volume: Volume) -> int:
+        if volume.spec.kind is Kind.BLOCK:
+            return await asyncio.to_thread(measure_disk, volume.mountpoint)
         if volume.spec.kind is not Kind.FOLDER:
             return -1
         return await asyncio.to_thread(_measure, volume.mountpoint)
@@ -103,14 +142,16 @@ class Volumes:
     # -- making
 
     async def create(self, spec: VolumeSpec) -> Volume:
-        """The volume of that name if there is one, as in Docker. Raises Conflict if it was made otherwise,
-        Unavailable."""
+        """The volume of that name if there is one, as in Docker; a block volume that is asked for larger grows.
+        Raises Conflict if it was made otherwise, Unavailable."""
         async with self._changing:
             return await self._create(spec)
 
     async def _create(self, spec: VolumeSpec) -> Volume:
         if spec.name in self._volumes:
             known = self._volumes[spec.name]
+            if known.spec.kind is Kind.BLOCK and spec.options and spec.kind is Kind.BLOCK:
+                return await self._grow(known, spec)
             if spec.options and spec.options != known.spec.options:
                 raise Conflict(
                     f"create {spec.name}: conflict: volume name must be unique: it is there with other options"
@@ -119,12 +160,31 @@ class Volumes:
         volume = new_volume(spec, self._folder)
         try:
             await asyncio.to_thread(_make, volume)
+            if spec.kind is Kind.BLOCK:
+                await make_disk(volume.mountpoint, volume.size)
         except OSError as error:
             raise Unavailable(f"create {volume.name}: {error.strerror}: {error.filename}") from error
         await self._database.run(lambda t: t.put(VOLUME, volume.name, volume.to_document()))
         self._volumes[volume.name] = volume
         self._publish("create", volume)
         return volume
+
+    async def _grow(self, known: Volume, spec: VolumeSpec) -> Volume:
+        """The disk at once; its file system when a machine mounts it next."""
+        grown = replace(known, spec=replace(known.spec, options=spec.options))
+        if grown.size < known.size:
+            raise Conflict(
+                f"create {spec.name}: conflict: volume name must be unique: it is there with "
+                f"{known.spec.options['size']}, and a block volume does not shrink"
+            )
+        if grown.size > known.size:
+            try:
+                await asyncio.to_thread(grow_disk, known.mountpoint, grown.size)
+            except OSError as error:
+                raise Unavailable(f"create {spec.name}: {error.strerror}: {error.filename}") from error
+            await self._database.run(lambda t: t.put(VOLUME, grown.name, grown.to_document()))
+            self._volumes[grown.name] = grown
+        return self._volumes[known.name]
 
     async def remove(self, name: str, *, force: bool = False) -> None:
         """Raises NotFound (unless force), Conflict (in use), Unavailable."""
@@ -225,7 +285,7 @@ def _sweep(folder: Path, known: set[str]) -> None:
     for path in folder.iterdir() if folder.exists() else ():
         if path.name in known:
             continue
-        if path.name.startswith(REMOVED):
+        if path.name.startswith(REMOVED) or (path / NEW).exists():  # or a disk whose record was never written
             _discard(path)
         else:
             try:  # one whose record was never written is empty

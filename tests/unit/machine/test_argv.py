@@ -4,6 +4,7 @@ A change of a golden file is a change of every template's key: read the differen
 (INSULA_GOLDEN=write writes them anew)."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,14 @@ def test_every_disk_has_a_placeholder_and_a_serial() -> None:
         word.rpartition("serial=")[2] for word in words if "serial=layer" in word or "serial=writable" in word
     ]
     assert serials == [*(f"layer{n}" for n in range(LAYER_DISKS)), "writable"]
+
+
+def test_block_volumes_have_disks_that_take_writes_in_a_shape_of_their_own() -> None:
+    plain = shape("linux/amd64")
+    words = argv("x", replace(plain, blocks=2), BOOT)
+    more = [word for word in words if word not in argv("x", plain, BOOT)]
+    assert [word.rpartition("serial=")[2] for word in more if "serial=" in word] == ["block0", "block1"]
+    assert [word.rpartition("read-only=")[2] for word in more if "read-only=" in word] == ["off", "off"]
 
 
 def test_nothing_is_a_file_name_of_the_host() -> None:

@@ -182,3 +182,53 @@ def test_a_socket_is_told_with_its_mode_and_owner(tmp_path: Path) -> None:
         assert found.socket == (0o660, os.geteuid(), os.getegid()) and not found.is_folder
         with pytest.raises(NotImplemented, match="sockets only"):  # a guest may have made it
             find_source(tmp_path, "s")
+
+
+# -- block volumes
+
+
+def block(size: str) -> VolumeSpec:
+    return VolumeSpec("db", options={"type": "block", "size": size})
+
+
+async def test_a_block_volume_grows_and_does_not_shrink(opened: tuple[Volumes, Paths, Database]) -> None:
+    volumes, paths, database = opened
+    made = await volumes.create(block("16m"))
+    assert (await volumes.create(VolumeSpec("db"))).size == 16 << 20
+    assert (await volumes.create(block("0.03g"))).size == 31 << 20
+    with pytest.raises(Conflict, match="does not shrink"):
+        await volumes.create(block("16m"))
+    assert made.mountpoint.stat().st_size == 31 << 20
+    again = Volumes(paths, database, EventBus())
+    await again.open()
+    assert again.find("db").size == 31 << 20
+    assert 0 < await again.size(again.find("db")) < 16 << 20
+    await again.remove("db")
+    assert list(paths.volumes.iterdir()) == []
+
+
+async def test_one_holder_has_a_disk(opened: tuple[Volumes, Paths, Database]) -> None:
+    volumes, _, _ = opened
+    await volumes.create(block("16m"))
+    with volumes.held("db", "one"):
+        with volumes.held("db", "one"):
+            assert volumes.holder("db") == "one"
+        with pytest.raises(Conflict, match="attached to one"), volumes.held("db", "two"):
+            pass
+        assert volumes.holder("db") == "one"
+    assert volumes.holder("db") == ""
+    with volumes.held("db", "two"):
+        pass
+
+
+async def test_a_disk_whose_record_was_never_written_is_taken_away(
+    opened: tuple[Volumes, Paths, Database],
+) -> None:
+    _, paths, database = opened
+    (paths.volumes / "half").mkdir(parents=True)
+    (paths.volumes / "half" / "_disk").touch()
+    (paths.volumes / "half" / "_new").touch()
+    (paths.volumes / "lost").mkdir()
+    (paths.volumes / "lost" / "_disk").write_text("somebody's")
+    await Volumes(paths, database, EventBus()).open()
+    assert [path.name for path in paths.volumes.iterdir()] == ["lost"]

@@ -164,6 +164,8 @@ def full_boot():
             {"kind": 1, "source": "tmpfs", "target": "/run", "flags": 2 | 4 | 8, "data": "size=65536k,mode=755"},
             {"kind": 2, "source": "share0", "target": "/data", "flags": 1, "data": ""},
             {"kind": 3, "source": "/data/sub", "target": "/mnt", "flags": 4096, "data": ""},
+            {"kind": 4, "source": "", "target": "/run/s", "flags": 0o660 | 33 << 16 | 44 << 32, "data": ""},
+            {"kind": 5, "source": "block0", "target": "/db", "flags": 1 | 1024 << 32, "data": ""},
         ],
         masked=["/proc/kcore", "/sys/firmware"], readonly=["/proc/sys"],
         files=[{"path": "/etc/hostname", "mode": 0o644, "content": b"a1b2c3\n".hex()},
