@@ -9,6 +9,7 @@ is named and, if it is a process, ended. The status is the command's, or 1 where
 """
 
 import argparse
+import contextlib
 import ctypes
 import os
 import re
@@ -63,7 +64,8 @@ def linger(patience: float) -> list[tuple[int, str]]:
     told = [(pid, words_of(pid)) for pid in found]
     while found:
         for pid in found:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
+                os.kill(pid, signal.SIGKILL)
         reap()
         time.sleep(0.05)
         found = list(descendants())
