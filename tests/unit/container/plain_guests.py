@@ -8,6 +8,7 @@ machines outlive a daemon.
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import platform
@@ -92,6 +93,12 @@ class PlainMachine:
     async def was_killed_for_memory(self) -> bool:
         return self.out_of_memory
 
+    def kill(self) -> None:
+        """With the programs in it, as a machine would be."""
+        programs = below(self.pid)
+        self.held.send(9)
+        kill_programs(programs)
+
 
 class PlainGuest:
     """What `Guest` is to container/. Paused, its agent is stopped (and answers nobody, as a paused guest); its
@@ -162,7 +169,7 @@ class PlainGuest:
         return Gone.KILLED
 
     def kill(self) -> None:
-        self.machine.held.send(9)
+        self.machine.kill()
 
     def detach(self) -> None:
         self.detached = True
@@ -214,7 +221,7 @@ class PlainGuests:
         try:
             session = None if origin == "adopted" else await _connect(self.folder / f"{id}.socket")
         except BaseException:  # broken off while it comes up
-            machine.held.send(9)
+            machine.kill()
             machine.held.close()
             raise
         guest = self.last = PlainGuest(machine, session, origin)
@@ -231,6 +238,31 @@ class PlainGuests:
             machine.held.close()
 
 
+def below(pid: int) -> list[int]:
+    """A process's children, and theirs. By all processes' parents: not every kernel tells of children."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for above in found:
+        found += [child for child, parent in parents.items() if parent == above]
+    return found[1:]
+
+
+def kill_agent(pid: int) -> None:
+    """An agent by its number, with the programs in it: a machine that dies by itself."""
+    programs = below(pid)
+    os.kill(pid, signal.SIGKILL)
+    kill_programs(programs)
+
+
+def kill_programs(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped by a signal; one that has ended is not."""
     try:
@@ -243,10 +275,21 @@ def _start_agent(path: Path) -> int:
     """Whoever wanted it may have given up meanwhile: it is noted here."""
     null = subprocess.DEVNULL
     argv = [str(BINARY), "--listen", str(path)]
-    child = subprocess.Popen(argv, start_new_session=True, stdin=null, stdout=null, stderr=null)
+    child = subprocess.Popen(
+        argv, start_new_session=True, stdin=null, stdout=null, stderr=null, preexec_fn=_become_reaper
+    )
     _children.append(child)
     path.with_suffix(".pid").write_text(json.dumps(child.pid))
     return child.pid
+
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)
+
+
+def _become_reaper() -> None:
+    """What its programs leave becomes the agent's, as it does in a machine, and is found below it at the end."""
+    _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 async def _connect(path: Path) -> PlainSession:
@@ -274,14 +317,17 @@ def reap() -> None:
 
 
 def kill_all(folder: Path) -> None:
-    """Every agent of this folder, its own children and those that a killed daemon left behind."""
+    """Every agent of this folder with its programs, our own children and those that a killed daemon left behind."""
     for path in folder.glob("*.pid"):
+        pid = json.loads(path.read_text())
         try:
-            held = os.pidfd_open(json.loads(path.read_text()))
+            held = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
+        programs = below(pid)
         signal.pidfd_send_signal(held, signal.SIGKILL)
         os.close(held)
+        kill_programs(programs)
     for child in list(_children):
         child.kill()
         child.wait()
@@ -332,4 +378,4 @@ class StillImages:
         yield Rootfs(image.id, (Path("/nowhere/layer"),), image.config)
 
 
-__all__ = ["BootFlag", "PlainGuests", "StillImages", "kill_all"]
+__all__ = ["BootFlag", "PlainGuests", "StillImages", "kill_agent", "kill_all"]

@@ -1,12 +1,11 @@
 """Pause and unpause, on plain agents: a paused agent is a stopped process that answers nobody."""
 
 import asyncio
-import os
 import signal
 
 import pytest
 from plain_daemon import SECONDS, Daemon
-from plain_guests import is_stopped
+from plain_guests import is_stopped, kill_agent
 
 from insula.container.attach import AttachRequest
 from insula.container.spec import ExecSpec
@@ -91,7 +90,7 @@ async def test_a_machine_that_is_killed_while_paused_is_an_exit(daemon: Daemon) 
     id = await daemon.start("sleep", "1000")
     await daemon.containers.pause(id)
     ended = daemon.containers.wait(id)
-    os.kill(daemon.containers.inspect(id).state.pid, signal.SIGKILL)
+    kill_agent(daemon.containers.inspect(id).state.pid)
     assert (await ended).exit_code == 137
     assert daemon.containers.inspect(id).state.status == "exited"
 
@@ -134,7 +133,7 @@ async def test_what_ends_one_that_was_adopted_paused(daemon: Daemon, how: str) -
             assert (await ended).exit_code == 137
             assert daemon.containers.list() == ()
         else:
-            os.kill(daemon.containers.inspect(id).state.pid, signal.SIGKILL)
+            kill_agent(daemon.containers.inspect(id).state.pid)
             assert (await ended).exit_code == 137
 
 

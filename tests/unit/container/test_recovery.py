@@ -1,12 +1,11 @@
 import asyncio
-import os
 import random
-import signal
 import sys
 from pathlib import Path
 
 import pytest
 from plain_daemon import Daemon
+from plain_guests import kill_agent
 
 from insula.container.attach import AttachRequest
 from insula.container.spec import ExecSpec
@@ -48,7 +47,7 @@ async def test_a_machine_that_died_meanwhile_is_an_exit(daemon: Daemon) -> None:
     pids = [daemon.containers.inspect(each).state.pid for each in (id, kept)]
     await daemon.close()
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        kill_agent(pid)
     await daemon.open()
     state = daemon.containers.inspect(id).state
     assert (state.status, state.exit_code) == ("exited", 137)

@@ -2,14 +2,13 @@
 long one takes, no time at all or for ever."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from plain_daemon import SECONDS, Daemon
+from plain_guests import kill_agent
 
 from insula.container.attach import AttachRequest
 from insula.container.logs import LogQuery
@@ -197,7 +196,7 @@ async def test_after_a_reboot_of_the_host(daemon: Daemon, policy: str, stopped: 
     pid = daemon.containers.inspect(id).state.pid
     await daemon.close()
     if pid:
-        os.kill(pid, signal.SIGKILL)
+        kill_agent(pid)
     await daemon.open()
     async with listening(daemon) as events:
         if runs:
@@ -218,7 +217,7 @@ async def test_a_policys_start_that_was_cut_off_is_done_again(daemon: Daemon) ->
     id = await daemon.start("sleep", "1000", restart=RestartPolicy("on-failure"))
     pid = daemon.containers.inspect(id).state.pid
     await daemon.close()
-    os.kill(pid, signal.SIGKILL)
+    kill_agent(pid)
     await daemon.edit_record(id, status="starting", restart_count=1)
     await daemon.open()
     async with listening(daemon) as events:

@@ -1,11 +1,11 @@
 """Updates of containers on plain agents, which hold nobody to anything: what is recorded, refused and told. That the
 limits bite is seen in machines (tests/boot/test_life.py)."""
 
-import os
 from typing import Any
 
 import pytest
 from plain_daemon import Daemon
+from plain_guests import kill_agent
 
 from insula.container.restart_policy import RestartPolicy
 from insula.container.updating import Update
@@ -69,7 +69,7 @@ async def test_a_policy_alone_asks_nothing_of_the_guest(daemon: Daemon) -> None:
     await update(daemon, id, restart=RestartPolicy("always"))
     assert daemon.guests.last is not None and daemon.guests.last.held == []
     ended = daemon.containers.wait(id)
-    os.kill(daemon.containers.inspect(id).state.pid, 9)
+    kill_agent(daemon.containers.inspect(id).state.pid)
     await ended
     assert daemon.containers.inspect(id).state.status == "restarting"
 
