@@ -224,7 +224,7 @@ async def test_many_processes_at_once(session: Session) -> None:
 
 async def test_the_agents_end_is_noticed(agent: Path) -> None:
     async with await open_session(agent, SECONDS) as session:
-        process = await session.spawn(shell(session, "sleep 1000"))
+        process = await session.spawn(shell(session, "while kill -0 $PPID; do sleep 0.05; done"))
         session.power_off()
         async with bounded():
             with pytest.raises(Unavailable, match="was lost"):

@@ -95,9 +95,9 @@ class PlainMachine:
 
     def kill(self) -> None:
         """With the programs in it, as a machine would be."""
-        programs = below(self.pid)
+        programs = [] if self.held.gone else stand_still(self.pid)
         self.held.send(9)
-        kill_programs(programs)
+        send_all(programs, signal.SIGKILL)
 
 
 class PlainGuest:
@@ -252,15 +252,25 @@ def below(pid: int) -> list[int]:
 
 def kill_agent(pid: int) -> None:
     """An agent by its number, with the programs in it: a machine that dies by itself."""
-    programs = below(pid)
+    programs = stand_still(pid)
     os.kill(pid, signal.SIGKILL)
-    kill_programs(programs)
+    send_all(programs, signal.SIGKILL)
 
 
-def kill_programs(pids: list[int]) -> None:
+def stand_still(pid: int) -> list[int]:
+    """Stops an agent and the programs in it, so that none can begin another. Returns the programs."""
+    stopped = [pid]
+    send_all(stopped, signal.SIGSTOP)
+    while more := [program for program in below(pid) if program not in stopped]:
+        send_all(more, signal.SIGSTOP)
+        stopped += more
+    return stopped[1:]
+
+
+def send_all(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 def is_stopped(pid: int) -> bool:
@@ -324,10 +334,10 @@ def kill_all(folder: Path) -> None:
             held = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
-        programs = below(pid)
+        programs = stand_still(pid)
         signal.pidfd_send_signal(held, signal.SIGKILL)
         os.close(held)
-        kill_programs(programs)
+        send_all(programs, signal.SIGKILL)
     for child in list(_children):
         child.kill()
         child.wait()
