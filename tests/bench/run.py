@@ -2,8 +2,8 @@
 
 Starts a daemon of its own with a state root of its own, beside podman (runc, overlay, no network) with a store of its
 own, both running the same busybox. Nothing else should run on the host meanwhile. Usage: run.py [SECTION …], sections:
-start, burst, template, exec, memory, loop, many, records, network (network.py), build (classic.py), health (ten
-minutes; health.py); platforms (platforms.py) only when it is named, for it needs QEMU for all of them.
+start, burst, template, exec, memory, loop, many, records, network (network.py), files (files.py), build (classic.py),
+health (ten minutes; health.py); platforms (platforms.py) only when it is named, for it needs QEMU for all of them.
 Writes build-out/bench.json.
 """
 
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import classic
+import files as file_work
 import health as checks
 import network as networks
 import platforms as further
@@ -420,6 +421,12 @@ def network(daemon: Daemon, podman: Podman) -> dict[str, Any]:
     return {"run --rm": added} | networks.measure(daemon, podman)
 
 
+def files(daemon: Daemon, podman: Podman) -> dict[str, Any]:
+    """Small files and a large one in a bind mount, beside QEMU alone (files.py)."""
+    daemon.fill("linux/amd64")
+    return file_work.measure(daemon)
+
+
 def build(daemon: Daemon, podman: Podman) -> dict[str, Any]:
     """Ten small steps beside Docker's classic builder (classic.py)."""
     return classic.measure(daemon, timed, interleaved)
@@ -435,6 +442,7 @@ SECTIONS = {
     "start": start, "burst": burst, "template": template, "exec": exec_, "memory": memory, "loop": loop, "many": many,
     "records": records,
     "network": network,
+    "files": files,
     "build": build,
     "health": health,
     "platforms": platforms,
